@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The device kit: vhu_backend_ops made from guest memory, rings and worker threads, so that a
+ * device's author writes get_config and handle_ring and little else.
+ *
+ * Threads: control functions belong to the connection's thread. A ring belongs either to that
+ * thread (parked) or to its worker (running), never to both; a request that changes a running ring
+ * is held back until the worker has finished what it took and parked the ring, so nothing blocks.
+ */
+#ifndef VMM_VHOST_DEVICE_H
+#define VMM_VHOST_DEVICE_H
+
+#include <vmm_vhost/backend.h>
+#include <vmm_vhost/conn.h>
+#include <vmm_vhost/queue.h>
+#include <vmm_vhost/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a device does; `self` is the pointer given to vhu_device_new(). NULL: nothing. */
+typedef struct vhu_device_ops {
+    size_t size; /* sizeof(vhu_device_ops) */
+
+    /* On the connection's thread. */
+
+    /* What the driver acknowledged, while all rings are parked. An error refuses it. */
+    int (*set_features)(void *self, uint64_t features);
+    /* As in vhu_backend_ops. NULL get_config: the device has no configuration. */
+    int (*get_config)(void *self, uint32_t offset, void *buf, uint32_t len);
+    int (*set_config)(void *self, uint32_t offset, const void *buf, uint32_t len, uint32_t flags);
+
+    /* On the ring's worker. */
+
+    /* A ring begins to run, or has been parked; a ring may do both many times. */
+    void (*ring_started)(void *self, vhu_ring *ring);
+    void (*ring_parked)(void *self, vhu_ring *ring);
+    /*
+     * Requests may be available: take as many as the device has room for, and complete them now
+     * or later. Called again when more have come, or have been left. Never NULL.
+     */
+    void (*handle_ring)(void *self, vhu_ring *ring);
+    /*
+     * Look for finished work without waiting and complete it; true if there was any. Called in
+     * every turn of a worker. A device whose work always finishes in handle_ring leaves it NULL.
+     */
+    bool (*poll)(void *self, unsigned worker);
+} vhu_device_ops;
+
+typedef struct vhu_device_options {
+    size_t size;        /* sizeof(vhu_device_options) */
+    uint64_t features;  /* virtio features offered, with those of the ring */
+    uint32_t num_rings; /* 1 .. VHU_MAX_RINGS */
+    /* Hand disabled rings to handle_ring, too; it asks vhu_ring_enabled(). For network devices. */
+    bool serve_disabled;
+    vhu_log_fn log; /* from any thread; NULL: none */
+    void *log_arg;
+} vhu_device_options;
+
+/*
+ * What runs the workers, numbered from 0; ring i belongs to worker i % num_workers. A worker turns
+ * like this: wait for kicks and wakes; vhu_ring_kicked() for each kick; vhu_device_poll() until it
+ * returns false, and for as long after as it cares to spin; sleep if vhu_device_may_sleep().
+ */
+typedef struct vhu_executor {
+    size_t size; /* sizeof(vhu_executor) */
+    unsigned num_workers;
+    /* From any thread: make the worker turn. */
+    void (*wake)(void *arg, unsigned worker);
+    /* From any thread: have vhu_device_settle() called on the connection's thread. */
+    void (*notify)(void *arg);
+    /* On the worker: wait for `kick` from now on, or no longer. */
+    int (*watch)(void *arg, unsigned worker, vhu_ring *ring, vhu_handle kick);
+    void (*unwatch)(void *arg, unsigned worker, vhu_ring *ring);
+} vhu_executor;
+
+/*
+ * A device for one front-end at a time. All structures are copied. `executor` NULL: the connection's
+ * thread is worker 0 as well; it waits for vhu_ring_kick_handle() of every ring itself, and calls
+ * vhu_device_settle() after each turn.
+ * VHU_EINVAL, VHU_ENOMEM.
+ */
+VHU_API int vhu_device_new(vhu_device **out, const vhu_device_options *options,
+                           const vhu_device_ops *ops, void *self, const vhu_executor *executor,
+                           void *executor_arg);
+
+/* The device must be idle: VHU_ESTATE if not, and then nothing has happened. NULL is fine. */
+VHU_API int vhu_device_free(vhu_device *device);
+
+/*
+ * Begin to serve a front-end. *conn is taken on success; the caller drives *out (borrowed) with
+ * vhu_backend_server_serve(). VHU_ESTATE if the device is not idle.
+ */
+VHU_API int vhu_device_connect(vhu_device *device, vhu_conn **conn, vhu_backend_server **out);
+
+/*
+ * The front-end has gone, or shall: the server and its connection are freed at once, then the rings
+ * are parked, and the device becomes idle when `done` is called, on the connection's thread, maybe
+ * before this returns. What was negotiated is forgotten. VHU_ESTATE if nobody is connected.
+ */
+VHU_API int vhu_device_disconnect(vhu_device *device, void (*done)(void *arg), void *arg);
+
+/* No front-end is connected and no ring runs. */
+VHU_API bool vhu_device_is_idle(const vhu_device *device);
+
+/* On the connection's thread, after `notify`: go on with what waited for rings to park. */
+VHU_API void vhu_device_settle(vhu_device *device);
+
+/*
+ * On a worker: start and park rings as asked, serve those that have work, ops->poll. True if
+ * anything was done.
+ */
+VHU_API bool vhu_device_poll(vhu_device *device, unsigned worker);
+
+/*
+ * On a worker, before sleeping: ask for kicks again. False if something has come meanwhile, for
+ * which no kick may follow: poll again.
+ */
+VHU_API bool vhu_device_may_sleep(vhu_device *device, unsigned worker);
+
+/* Requests of the worker's rings that are not completed yet; for deciding about spinning. */
+VHU_API uint32_t vhu_device_in_use(const vhu_device *device, unsigned worker);
+
+/* Ring by number, NULL if there is none; its number, its worker. Any thread. */
+VHU_API vhu_ring *vhu_device_ring(vhu_device *device, uint32_t index);
+VHU_API uint32_t vhu_ring_index(const vhu_ring *ring);
+VHU_API unsigned vhu_ring_worker(const vhu_ring *ring);
+
+/* A pointer of the device's own. On the thread that has the ring. */
+VHU_API void vhu_ring_set_data(vhu_ring *ring, void *data);
+VHU_API void *vhu_ring_data(const vhu_ring *ring);
+
+/* On the worker: the kick has come. The handle it waits on; VHU_NO_HANDLE while parked. */
+VHU_API void vhu_ring_kicked(vhu_ring *ring);
+VHU_API vhu_handle vhu_ring_kick_handle(const vhu_ring *ring);
+
+/* On the worker: whether the ring is enabled, and the features that the driver acknowledged. */
+VHU_API bool vhu_ring_enabled(const vhu_ring *ring);
+VHU_API uint64_t vhu_ring_features(const vhu_ring *ring);
+
+/*
+ * On the worker: as vhu_queue_take(), but a broken ring is reported (log, err event) and gives 0;
+ * and vhu_queue_complete(), vhu_queue_needs_call() with the call. Flush once per batch.
+ */
+VHU_API uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n);
+VHU_API void vhu_ring_complete(vhu_ring *ring, const vhu_chain *chains, uint32_t n);
+VHU_API void vhu_ring_flush(vhu_ring *ring);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The device's side of a virtqueue in guest memory (virtio 1.x, "Split Virtqueues"), with indirect
+ * descriptors and EVENT_IDX. Neither the guest nor the front-end is trusted: whatever breaks a
+ * rule breaks the ring, and only the ring.
+ *
+ * A turn of a device: take what is available, do it, complete it, and call the driver if
+ * vhu_queue_needs_call() says so; before sleeping, enable kicks and look again.
+ *
+ * Nothing here allocates but vhu_queue_new() and vhu_queue_start(). One thread at a time.
+ */
+#ifndef VMM_VHOST_QUEUE_H
+#define VMM_VHOST_QUEUE_H
+
+#include <vmm_vhost/error.h>
+#include <vmm_vhost/memory.h>
+#include <vmm_vhost/protocol.h>
+#include <vmm_vhost/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Virtio feature bits that vhu_queue implements: for a device's offer. */
+#define VHU_QUEUE_FEATURES                                                                         \
+    (VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(VHU_F_RING_INDIRECT_DESC) | VHU_BIT(VHU_F_RING_EVENT_IDX))
+
+/*
+ * One request of the driver. The caller provides `bufs` and `capacity`; vhu_queue_take() fills the
+ * rest. bufs[0 .. num_readable) is what the driver wrote for the device, the num_writable entries
+ * behind it are what the device may write. A buffer that lies in several regions takes several
+ * entries.
+ */
+typedef struct vhu_chain {
+    vhu_buf *bufs;
+    uint32_t capacity; /* entries of bufs */
+    uint32_t num_readable;
+    uint32_t num_writable;
+    uint32_t head;    /* names the request to the driver */
+    uint32_t written; /* the device: bytes it wrote, set before vhu_queue_complete() */
+    uint32_t reserved;
+    uint64_t readable_len; /* bytes */
+    uint64_t writable_len; /* bytes */
+} vhu_chain;
+
+typedef struct vhu_queue_config {
+    size_t size;              /* sizeof(vhu_queue_config) */
+    const vhu_memory *memory; /* borrowed until vhu_queue_stop() */
+    uint64_t features;        /* virtio features that the driver acknowledged */
+    uint32_t num;             /* descriptors */
+    uint32_t base;            /* next available index, as of SET_VRING_BASE */
+    vhu_vring_addr addr;      /* the front-end's user addresses; index is not looked at */
+} vhu_queue_config;
+
+VHU_API int vhu_queue_new(vhu_queue **out);
+VHU_API void vhu_queue_free(vhu_queue *queue);
+
+/*
+ * Begin to serve a ring, at a base or, after vhu_queue_stop(), on other memory. The used index is
+ * read from the ring. VHU_EFAULT: a part of the ring does not lie in one region; VHU_EINVAL: bad
+ * size or alignment; VHU_ENOSYS: a feature that is not implemented; VHU_ESTATE: running.
+ */
+VHU_API int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config);
+
+/*
+ * Stop. The base to go on from is vhu_queue_base(). Requests that are still out must not be
+ * completed any more. The memory may go afterwards.
+ */
+VHU_API void vhu_queue_stop(vhu_queue *queue);
+
+VHU_API bool vhu_queue_is_running(const vhu_queue *queue);
+
+/* Next available index, free running. Kept by vhu_queue_stop(). */
+VHU_API uint32_t vhu_queue_base(const vhu_queue *queue);
+
+/* Requests that were taken and not completed yet. */
+VHU_API uint32_t vhu_queue_in_use(const vhu_queue *queue);
+
+/*
+ * Take up to `n` requests into chains[0 .. n). Returns how many (0: none is available), or
+ * VHU_EBROKEN_RING, from then on always, with vhu_queue_error() telling why; requests taken before
+ * the fault was met have been returned by an earlier call or are returned first.
+ */
+VHU_API int vhu_queue_take(vhu_queue *queue, vhu_chain *chains, uint32_t n);
+
+/*
+ * Give `n` requests back in this order and show them to the driver; `bufs` are not looked at.
+ * A broken ring takes them in silence.
+ */
+VHU_API void vhu_queue_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n);
+
+/*
+ * Whether the driver wants a call for what was completed since this was last asked. Once per batch
+ * is enough; it costs a memory fence.
+ */
+VHU_API bool vhu_queue_needs_call(vhu_queue *queue);
+
+/* Whether a request is available. Reads the ring; false if it is broken. */
+VHU_API bool vhu_queue_has_avail(vhu_queue *queue);
+
+/*
+ * Ask the driver for no kicks while the ring is looked at anyway; ask for them again before
+ * sleeping. vhu_queue_enable_kicks() returns true if something is available already, for which no
+ * kick may come: take it before sleeping.
+ */
+VHU_API void vhu_queue_disable_kicks(vhu_queue *queue);
+VHU_API bool vhu_queue_enable_kicks(vhu_queue *queue);
+
+/* Why the ring broke, in words; "" if it did not. */
+VHU_API const char *vhu_queue_error(const vhu_queue *queue);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

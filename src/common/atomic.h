@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Atomic access: to members of our own declared _Atomic through <stdatomic.h>, and to integers that
+ * lie in memory shared with a guest through the functions here. The pointers must be aligned.
+ */
+#ifndef VHU_ATOMIC_H
+#define VHU_ATOMIC_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+static inline uint16_t vhu__load_acquire_u16(const uint16_t *p)
+{
+    return atomic_load_explicit((const _Atomic uint16_t *)p, memory_order_acquire);
+}
+
+static inline uint16_t vhu__load_relaxed_u16(const uint16_t *p)
+{
+    return atomic_load_explicit((const _Atomic uint16_t *)p, memory_order_relaxed);
+}
+
+static inline void vhu__store_release_u16(uint16_t *p, uint16_t value)
+{
+    atomic_store_explicit((_Atomic uint16_t *)p, value, memory_order_release);
+}
+
+static inline void vhu__store_relaxed_u16(uint16_t *p, uint16_t value)
+{
+    atomic_store_explicit((_Atomic uint16_t *)p, value, memory_order_relaxed);
+}
+
+/* What was stored before is visible before anything is loaded after. */
+static inline void vhu__full_fence(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The port contract: all that the shared code wants from an operating system. src/posix and
+ * src/windows implement it, file by file under the same names; the build picks one of them.
+ *
+ * Every port translates its system's errors into VHU_E* in one function. No function blocks
+ * unless it says so. Handles that a port makes or receives are not inherited by child processes.
+ * vhu_handle_close() of types.h and all of event.h are implemented in the ports, too.
+ */
+#ifndef VHU_OS_H
+#define VHU_OS_H
+
+#include <vmm_vhost/error.h>
+#include <vmm_vhost/transport.h>
+#include <vmm_vhost/types.h>
+
+/* --- clock --- */
+
+/* Milliseconds of a clock that never goes back; its zero has no meaning. */
+uint64_t os_now_ms(void);
+
+/* --- handle --- */
+
+int os_handle_dup(vhu_handle handle, vhu_handle *out);
+
+/* --- stream: a connected, local, bidirectional channel that carries bytes and handles --- */
+
+typedef struct os_stream os_stream;
+
+/* Make one of an inherited handle, which is taken on success. VHU_EINVAL: of another kind. */
+int os_stream_adopt(os_stream **out, vhu_handle *handle);
+
+int os_stream_pair(os_stream *out[2]);
+
+/* As vhu_connect(). */
+int os_stream_connect(os_stream **out, const char *address, unsigned flags);
+
+/* Its functions take the os_stream as `self`; close frees it. Valid as long as the stream. */
+const vhu_transport *os_stream_transport(const os_stream *stream);
+
+/* --- listener: as in vmm_vhost/listener.h --- */
+
+typedef struct os_listener os_listener;
+
+int os_listener_new(os_listener **out, const char *address, unsigned flags, unsigned mode);
+int os_listener_adopt(os_listener **out, vhu_handle *handle, unsigned flags);
+int os_listener_accept(os_listener *listener, os_stream **out);
+vhu_handle os_listener_wait_handle(const os_listener *listener);
+int os_listener_wait(os_listener *listener, int timeout_ms); /* blocks */
+void os_listener_free(os_listener *listener);
+
+/* --- map: memory that another process shares by a handle --- */
+
+typedef struct os_map {
+    void *base; /* NULL: nothing is mapped */
+    size_t len;
+} os_map;
+
+/*
+ * Map `size` bytes from `offset` of the object, to read and write; neither need be a multiple of a
+ * page. *pointer is where the byte at `offset` is, somewhere in the map. The handle stays the
+ * caller's and may be closed. VHU_EOVERFLOW: the object is too short, or the numbers wrap.
+ */
+int os_map_shared(os_map *map, vhu_handle handle, uint64_t offset, uint64_t size, void **pointer);
+
+/* Leaves *map empty; an empty one is left alone. */
+void os_unmap(os_map *map);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Small things for everybody; the only place for what a compiler has to be told. */
+#ifndef VHU_UTIL_H
+#define VHU_UTIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VHU__COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#if defined(__GNUC__)
+#define vhu__likely(x) __builtin_expect(!!(x), 1)
+#define vhu__unlikely(x) __builtin_expect(!!(x), 0)
+#define VHU__PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define VHU__ALWAYS_INLINE static inline __attribute__((always_inline))
+#else
+#define vhu__likely(x) (x)
+#define vhu__unlikely(x) (x)
+#define VHU__PRINTF(format, first)
+#define VHU__ALWAYS_INLINE static inline
+#endif
+
+/* *sum = a + b; false if that is over 64 bits. */
+static inline bool vhu__add_u64(uint64_t a, uint64_t b, uint64_t *sum)
+{
+    *sum = a + b;
+    return *sum >= a;
+}
+
+/* Whether [a, a + a_len) and [b, b + b_len) meet; neither wraps. */
+static inline bool vhu__ranges_meet(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+    return a < b + b_len && b < a + a_len;
+}
+
+static inline bool vhu__is_power_of_2(uint64_t x)
+{
+    return x != 0 && (x & (x - 1)) == 0;
+}
+
+/*
+ * Copy a structure led by its size from a caller of another version: `known` bytes at `out`, which
+ * hold this version's size, from `in`. What the caller does not have becomes zero. False if it is
+ * smaller than `least` bytes, or has members beyond `known` that are not zero.
+ */
+bool vhu__copy_sized(void *out, size_t known, const void *in, size_t least);
+
+#endif

@@ -17,7 +17,11 @@ extern "C" {
 #endif
 
 /* What a line of the log hook is about. */
-typedef enum vhu_log_level { VHU_LOG_ERROR = 0, VHU_LOG_WARNING = 1, VHU_LOG_DEBUG = 2 } vhu_log_level;
+typedef enum vhu_log_level {
+    VHU_LOG_ERROR = 0,
+    VHU_LOG_WARNING = 1,
+    VHU_LOG_DEBUG = 2
+} vhu_log_level;
 
 /* `text` is one line without a line end, valid during the call. */
 typedef void (*vhu_log_fn)(void *arg, vhu_log_level level, const char *text);
@@ -60,7 +64,7 @@ enum {
 
 /*
  * Two connected connections through memory, for one thread: no wait handle, and vhu_conn_wait()
- * fails with VHU_EAGAIN where it would have to wait. Handles are passed by value.
+ * fails with VHU_EAGAIN where it would have to wait. Handles are duplicated.
  */
 VHU_API int vhu_conn_memory_pair(vhu_conn *out[2], unsigned mode, const vhu_conn_options *options);
 

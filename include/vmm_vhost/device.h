@@ -76,10 +76,9 @@ typedef struct vhu_executor {
 } vhu_executor;
 
 /*
- * A device for one front-end at a time. All structures are copied. `executor` NULL: the connection's
- * thread is worker 0 as well; it waits for vhu_ring_kick_handle() of every ring itself, and calls
- * vhu_device_settle() after each turn.
- * VHU_EINVAL, VHU_ENOMEM.
+ * A device for one front-end at a time. All structures are copied. `executor` NULL: the
+ * connection's thread is worker 0 as well; it waits for vhu_ring_kick_handle() of every ring
+ * itself, and calls vhu_device_settle() after each turn. VHU_EINVAL, VHU_ENOMEM.
  */
 VHU_API int vhu_device_new(vhu_device **out, const vhu_device_options *options,
                            const vhu_device_ops *ops, void *self, const vhu_executor *executor,

@@ -59,6 +59,12 @@ typedef struct vhu_transport {
      */
     int (*wait)(void *self, unsigned events, int timeout_ms);
 
+    /*
+     * No more bytes either way: the peer is to see the end. The wait handle must stay valid until
+     * close. Called at most once. NULL: close does that.
+     */
+    void (*shutdown)(void *self);
+
     /* Release the transport. Called once. NULL: nothing to release. */
     void (*close)(void *self);
 } vhu_transport;

@@ -8,10 +8,9 @@ typedef struct row {
     const char *text;
 } row;
 
-static const row rows[] = {
-    {VHU_OK, VHU_CLASS_RETRY, "VHU_OK", "success"},
+static const row rows[] = {{VHU_OK, VHU_CLASS_RETRY, "VHU_OK", "success"},
 #define ROW(name, value, class, text) {(value), VHU_CLASS_##class, "VHU_" #name, text},
-    VHU_ERROR_MAP(ROW)
+                           VHU_ERROR_MAP(ROW)
 #undef ROW
 };
 

@@ -12,12 +12,12 @@
 #if defined(__GNUC__)
 #define vhu__likely(x) __builtin_expect(!!(x), 1)
 #define vhu__unlikely(x) __builtin_expect(!!(x), 0)
-#define VHU__PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define VHU__PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
 #define VHU__ALWAYS_INLINE static inline __attribute__((always_inline))
 #else
 #define vhu__likely(x) (x)
 #define vhu__unlikely(x) (x)
-#define VHU__PRINTF(format, first)
+#define VHU__PRINTF(text, first)
 #define VHU__ALWAYS_INLINE static inline
 #endif
 

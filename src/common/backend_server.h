@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The back-end's server, between its public face and its handlers. */
+#ifndef VHU_BACKEND_SERVER_H
+#define VHU_BACKEND_SERVER_H
+
+#include <vmm_vhost/backend.h>
+
+#include "server.h"
+
+struct vhu_backend_server {
+    vhu__server base; /* first: handlers get there from it */
+    vhu_backend_ops ops;
+    void *self;
+    uint32_t max_rings;
+    bool postcopy;      /* between POSTCOPY_LISTEN and _END */
+    bool mapping_acked; /* false: the next memory message only ends the last one */
+};
+
+/* Whether there is an op at this offset of vhu_backend_ops. */
+bool vhu__backend_has_op(const vhu_backend_ops *ops, size_t op);
+
+/* The handlers of the four requests that negotiate features. */
+int vhu__backend_get_features(vhu_backend_server *b);
+int vhu__backend_set_features(vhu_backend_server *b);
+int vhu__backend_get_protocol_features(vhu_backend_server *b);
+int vhu__backend_set_protocol_features(vhu_backend_server *b);
+
+int vhu__backend_dispatch(vhu__server *server);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Framing: from a transport's bytes to messages and back. Reads ahead, resumes partial reads and
+ * writes, ties handles to their message, bounds the output and keeps deadlines.
+ */
+#ifndef VHU_CONN_H
+#define VHU_CONN_H
+
+#include <vmm_vhost/conn.h>
+#include <vmm_vhost/protocol.h>
+
+#include "util.h"
+
+/*
+ * Receive the next message's header. It stays the current message until vhu__conn_consume().
+ * 0, VHU_EAGAIN, or why the connection was closed.
+ */
+int vhu__conn_recv_header(vhu_conn *conn, vhu_msg_header *header);
+
+/* Whether the current message's payload has been received already. */
+bool vhu__conn_has_payload(const vhu_conn *conn);
+
+/*
+ * Receive the current message's payload: header.size bytes, valid until vhu__conn_consume() and
+ * another receive. Results as above.
+ */
+int vhu__conn_recv_payload(vhu_conn *conn, const uint8_t **payload);
+
+/*
+ * Take the current message's handles, once its payload is here; those for which there is no room
+ * are closed. Returns how many there were.
+ */
+size_t vhu__conn_take_handles(vhu_conn *conn, vhu_handle *out, size_t room);
+
+void vhu__conn_consume(vhu_conn *conn);
+
+/*
+ * Send a whole message, or queue what cannot be sent now or may wait for the answer to a request
+ * that is here already. The handles are taken in any case. 0, or why the connection was closed.
+ */
+int vhu__conn_send(vhu_conn *conn, const uint8_t *message, size_t len, vhu_handle *handles,
+                   size_t num_handles);
+
+/* Send what is queued, as far as that goes now. 0, VHU_EAGAIN or why the connection was closed. */
+int vhu__conn_flush(vhu_conn *conn);
+
+/* While held, nothing is received: vhu_conn_wait_events() leaves reading out. */
+void vhu__conn_hold(vhu_conn *conn, bool hold);
+
+/* Whether reserved bits in a header's flags are let pass. */
+bool vhu__conn_lenient(const vhu_conn *conn);
+
+/* No more messages either way; the peer is told. vhu_conn_free() remains to be called. */
+void vhu__conn_close(vhu_conn *conn);
+
+/* Set the last error, log it, and return `code`. */
+int vhu__conn_fail(vhu_conn *conn, int code, const char *format, ...) VHU__PRINTF(3, 4);
+
+/* Make one over the port's stream, which is taken in any case. */
+struct os_stream;
+int vhu__conn_from_stream(vhu_conn **out, struct os_stream *stream,
+                          const vhu_conn_options *options);
+
+#endif

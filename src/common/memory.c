@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "memory_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "os.h"
+
+typedef struct slot {
+    vhu__window window;
+    uint64_t user_addr;
+    os_map map; /* empty if the memory is the caller's */
+} slot;
+
+struct vhu_memory {
+    size_t n;
+    slot slots[VHU_MAX_MEM_SLOTS]; /* by guest address */
+};
+
+int vhu_memory_new(vhu_memory **out)
+{
+    *out = calloc(1, sizeof(**out));
+    return *out ? 0 : VHU_ENOMEM;
+}
+
+static void unmap_all(vhu_memory *memory)
+{
+    for (size_t i = 0; i < memory->n; i++)
+        os_unmap(&memory->slots[i].map);
+    memory->n = 0;
+}
+
+void vhu_memory_free(vhu_memory *memory)
+{
+    if (memory)
+        unmap_all(memory);
+    free(memory);
+}
+
+/* Index of the first region that begins above `guest_addr`: what holds it is the one before. */
+static size_t upper_bound(const vhu_memory *memory, uint64_t guest_addr)
+{
+    size_t low = 0, high = memory->n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (memory->slots[middle].window.guest_addr <= guest_addr)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Whether one more region fits in; to be asked before anything is mapped. */
+static int check(const vhu_memory *memory, const vhu_mem_region *new)
+{
+    uint64_t end;
+
+    if (new->size == 0 || !vhu__add_u64(new->guest_addr, new->size, &end) ||
+        !vhu__add_u64(new->user_addr, new->size, &end))
+        return VHU_EINVAL;
+    if (memory->n == VHU_MAX_MEM_SLOTS || new->size > SIZE_MAX)
+        return VHU_EOVERFLOW;
+    for (size_t i = 0; i < memory->n; i++) {
+        const slot *s = &memory->slots[i];
+
+        if (vhu__ranges_meet(s->window.guest_addr, s->window.size, new->guest_addr, new->size) ||
+            vhu__ranges_meet(s->user_addr, s->window.size, new->user_addr, new->size))
+            return VHU_EINVAL;
+    }
+    return 0;
+}
+
+static void insert(vhu_memory *memory, const vhu_mem_region *new, void *base, os_map map)
+{
+    size_t at = upper_bound(memory, new->guest_addr);
+    slot *s = &memory->slots[at];
+
+    memmove(s + 1, s, (memory->n - at) * sizeof(*s));
+    memory->n++;
+    *s = (slot){
+        .window = {new->guest_addr, new->size, base}, .user_addr = new->user_addr, .map = map};
+}
+
+static int add_mapped(vhu_memory *memory, const vhu_mem_region *new, vhu_handle handle)
+{
+    os_map map = {0};
+    void *base;
+    int r = check(memory, new);
+
+    if (r == 0)
+        r = os_map_shared(&map, handle, new->mmap_offset, new->size, &base);
+    if (r == 0)
+        insert(memory, new, base, map);
+    return r;
+}
+
+int vhu_memory_add(vhu_memory *memory, const vhu_mem_region *region, vhu_handle *handle)
+{
+    int r = add_mapped(memory, region, *handle);
+
+    if (r == 0)
+        vhu_handle_close(handle);
+    return r;
+}
+
+int vhu_memory_add_local(vhu_memory *memory, const vhu_mem_region *region, void *base)
+{
+    int r = base ? check(memory, region) : VHU_EINVAL;
+
+    if (r == 0)
+        insert(memory, region, base, (os_map){0});
+    return r;
+}
+
+int vhu_memory_remove(vhu_memory *memory, const vhu_mem_region *gone)
+{
+    size_t after = upper_bound(memory, gone->guest_addr);
+    slot *s;
+
+    if (after == 0)
+        return VHU_ENOENT;
+    s = &memory->slots[after - 1];
+    if (s->window.guest_addr != gone->guest_addr || s->user_addr != gone->user_addr ||
+        s->window.size != gone->size)
+        return VHU_ENOENT;
+    os_unmap(&s->map);
+    memmove(s, s + 1, (memory->n - after) * sizeof(*s));
+    memory->n--;
+    return 0;
+}
+
+int vhu_memory_replace(vhu_memory *memory, const vhu_mem_region *regions, size_t n,
+                       vhu_handle *handles)
+{
+    vhu_memory *next;
+    int r = vhu_memory_new(&next);
+
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = add_mapped(next, &regions[i], handles[i]);
+    if (r == 0) {
+        unmap_all(memory);
+        memory->n = next->n;
+        memcpy(memory->slots, next->slots, next->n * sizeof(next->slots[0]));
+        next->n = 0;
+        for (size_t i = 0; i < n; i++)
+            vhu_handle_close(&handles[i]);
+    }
+    vhu_memory_free(next);
+    return r;
+}
+
+size_t vhu_memory_count(const vhu_memory *memory)
+{
+    return memory->n;
+}
+
+uint64_t vhu__memory_look(const vhu_memory *memory, vhu__window *window, uint64_t addr,
+                          uint64_t len)
+{
+    size_t after = upper_bound(memory, addr);
+    const slot *s;
+    uint64_t rest;
+
+    if (after == 0)
+        return 0;
+    s = &memory->slots[after - 1];
+    if (addr - s->window.guest_addr >= s->window.size)
+        return 0;
+    *window = s->window;
+    rest = s->window.size - (addr - s->window.guest_addr);
+    return len < rest ? len : rest;
+}
+
+void *vhu_memory_at(const vhu_memory *memory, uint64_t guest_addr, uint64_t len)
+{
+    vhu__window window;
+
+    len += len == 0;
+    return vhu__memory_look(memory, &window, guest_addr, len) == len
+               ? vhu__window_at(&window, guest_addr)
+               : NULL;
+}
+
+void *vhu_memory_at_user(const vhu_memory *memory, uint64_t user_addr, uint64_t len)
+{
+    len += len == 0;
+    for (size_t i = 0; i < memory->n; i++) {
+        const slot *s = &memory->slots[i];
+        vhu__window user = {s->user_addr, s->window.size, s->window.base};
+
+        if (vhu__window_has(&user, user_addr, len))
+            return vhu__window_at(&user, user_addr);
+    }
+    return NULL;
+}
+
+int vhu_memory_guest_addr(const vhu_memory *memory, const void *pointer, uint64_t *guest_addr)
+{
+    for (size_t i = 0; i < memory->n; i++) {
+        const vhu__window *w = &memory->slots[i].window;
+        uintptr_t offset = (uintptr_t)pointer - (uintptr_t)w->base;
+
+        if (offset < w->size) {
+            *guest_addr = w->guest_addr + offset;
+            return 0;
+        }
+    }
+    return VHU_EFAULT;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "queue_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "endian.h"
+
+/* Features that would change what is in the ring or when to call, and are not implemented. */
+enum { F_NOTIFY_ON_EMPTY = 24, F_IN_ORDER = 35, F_NOTIFICATION_DATA = 38 };
+#define UNKNOWN_FEATURES                                                                           \
+    (VHU_BIT(F_NOTIFY_ON_EMPTY) | VHU_BIT(VHU_F_ACCESS_PLATFORM) | VHU_BIT(VHU_F_RING_PACKED) |    \
+     VHU_BIT(F_IN_ORDER) | VHU_BIT(F_NOTIFICATION_DATA))
+
+/* --- no ring: stopped, or broken, so that the layouts need not ask --- */
+
+static int none_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
+{
+    (void)chains;
+    (void)n;
+    return queue->running ? VHU_EBROKEN_RING : VHU_ESTATE;
+}
+
+static void none_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
+{
+    (void)chains;
+    queue->in_use -= n < queue->in_use ? n : queue->in_use;
+}
+
+static bool none(vhu_queue *queue)
+{
+    (void)queue;
+    return false;
+}
+
+static void none_disable_kicks(vhu_queue *queue)
+{
+    (void)queue;
+}
+
+static const vhu__queue_ops none_ops = {
+    .take = none_take,
+    .complete = none_complete,
+    .needs_call = none,
+    .has_avail = none,
+    .disable_kicks = none_disable_kicks,
+    .enable_kicks = none,
+};
+
+bool vhu__queue_break(vhu_queue *queue, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(queue->error, sizeof(queue->error), format, args);
+    va_end(args);
+    queue->ops = &none_ops;
+    return false;
+}
+
+/* --- life --- */
+
+int vhu_queue_new(vhu_queue **out)
+{
+    *out = calloc(1, sizeof(**out));
+    if (!*out)
+        return VHU_ENOMEM;
+    (*out)->ops = &none_ops;
+    return 0;
+}
+
+void vhu_queue_free(vhu_queue *queue)
+{
+    free(queue);
+}
+
+int vhu__queue_set_hooks(vhu_queue *queue, const vhu__queue_hooks *hooks)
+{
+    if (queue->running)
+        return VHU_ESTATE;
+    queue->tracked = hooks != NULL;
+    queue->hooks = hooks ? *hooks : (vhu__queue_hooks){0};
+    return 0;
+}
+
+int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
+{
+    vhu_queue_config c;
+    int r;
+
+    if (!vhu__copy_sized(&c, sizeof(c), config, sizeof(c)) || !c.memory)
+        return VHU_EINVAL;
+    if (queue->running)
+        return VHU_ESTATE;
+    /* A driver before 1.0 writes in the guest's byte order, which is ours only on this side. */
+    if ((c.features & UNKNOWN_FEATURES) ||
+        (VHU__BIG_ENDIAN && !(c.features & VHU_BIT(VHU_F_VERSION_1))))
+        return VHU_ENOSYS;
+    r = vhu__queue_split_start(queue, &c);
+    if (r < 0)
+        return r;
+    queue->memory = c.memory;
+    queue->window = (vhu__window){0};
+    queue->num = c.num;
+    queue->in_use = 0;
+    queue->indirect = (c.features & VHU_BIT(VHU_F_RING_INDIRECT_DESC)) != 0;
+    queue->event_idx = (c.features & VHU_BIT(VHU_F_RING_EVENT_IDX)) != 0;
+    queue->called = false;
+    queue->uncalled = 0;
+    queue->error[0] = '\0';
+    queue->running = true;
+    return 0;
+}
+
+void vhu_queue_stop(vhu_queue *queue)
+{
+    queue->ops = &none_ops;
+    queue->running = false;
+    queue->in_use = 0;
+    queue->memory = NULL;
+}
+
+bool vhu_queue_is_running(const vhu_queue *queue)
+{
+    return queue->running;
+}
+
+uint32_t vhu_queue_base(const vhu_queue *queue)
+{
+    return queue->avail_idx;
+}
+
+uint32_t vhu_queue_in_use(const vhu_queue *queue)
+{
+    return queue->in_use;
+}
+
+const char *vhu_queue_error(const vhu_queue *queue)
+{
+    return queue->error;
+}
+
+/* --- the layout's --- */
+
+int vhu_queue_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
+{
+    return queue->ops->take(queue, chains, n);
+}
+
+void vhu_queue_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
+{
+    queue->ops->complete(queue, chains, n);
+}
+
+bool vhu_queue_needs_call(vhu_queue *queue)
+{
+    return queue->ops->needs_call(queue);
+}
+
+bool vhu_queue_has_avail(vhu_queue *queue)
+{
+    return queue->ops->has_avail(queue);
+}
+
+void vhu_queue_disable_kicks(vhu_queue *queue)
+{
+    queue->ops->disable_kicks(queue);
+}
+
+bool vhu_queue_enable_kicks(vhu_queue *queue)
+{
+    return queue->ops->enable_kicks(queue);
+}

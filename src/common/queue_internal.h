@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the layouts of a ring share, and the hooks of those who keep a record of it. */
+#ifndef VHU_QUEUE_INTERNAL_H
+#define VHU_QUEUE_INTERNAL_H
+
+#include <vmm_vhost/queue.h>
+
+#include "memory_internal.h"
+#include "util.h"
+#include "virtio_ring.h"
+
+/*
+ * Called on the ring's thread; any may be NULL. A ring without hooks does not even look for them.
+ * In the order in which they come:
+ */
+typedef struct vhu__queue_hooks {
+    void *self;
+    /* A request was taken. */
+    void (*taken)(void *self, uint16_t head);
+    /*
+     * For each piece of guest memory that the device wrote for a request, after the fact. The
+     * descriptors are read once more for this, and break the ring if they are no good any more.
+     */
+    void (*dirty)(void *self, uint64_t guest_addr, uint64_t len);
+    /* Requests are about to be shown to the driver; they have been, and this is the used index. */
+    void (*completing)(void *self, const vhu_chain *chains, uint32_t n);
+    void (*completed)(void *self, const vhu_chain *chains, uint32_t n, uint16_t used_idx);
+    /* Bytes of the used ring were written. */
+    void (*used_dirty)(void *self, uint64_t offset, uint64_t len);
+} vhu__queue_hooks;
+
+typedef struct vhu__queue_ops {
+    int (*take)(vhu_queue *queue, vhu_chain *chains, uint32_t n);
+    void (*complete)(vhu_queue *queue, const vhu_chain *chains, uint32_t n);
+    bool (*needs_call)(vhu_queue *queue);
+    bool (*has_avail)(vhu_queue *queue);
+    void (*disable_kicks)(vhu_queue *queue);
+    bool (*enable_kicks)(vhu_queue *queue);
+} vhu__queue_ops;
+
+struct vhu_queue {
+    const vhu__queue_ops *ops; /* of the layout; of no ring while it is stopped or broken */
+    const volatile uint64_t *desc;
+    const vhu__avail *avail;
+    vhu__used *used;
+    const uint16_t *used_event;
+    uint16_t *avail_event;
+    uint32_t num;
+    uint32_t in_use;
+    uint16_t avail_idx; /* next to take */
+    uint16_t used_idx;  /* next to fill */
+    bool indirect;
+    bool event_idx;
+    bool running;
+    bool called;       /* since start; the first call is not suppressed by an old event word */
+    uint64_t uncalled; /* requests completed since needs_call was asked */
+    const vhu_memory *memory;
+    vhu__window window; /* where the last descriptor pointed */
+    vhu__queue_hooks hooks;
+    bool tracked;
+    char error[160];
+};
+
+/* Set or, with NULL, remove the hooks; copied. VHU_ESTATE: running. */
+int vhu__queue_set_hooks(vhu_queue *queue, const vhu__queue_hooks *hooks);
+
+/* The ring is broken from now on. Returns false. */
+bool vhu__queue_break(vhu_queue *queue, const char *format, ...) VHU__PRINTF(2, 3);
+
+/* Locate the parts of a split ring and choose its ops. Errors as vhu_queue_start(). */
+int vhu__queue_split_start(vhu_queue *queue, const vhu_queue_config *config);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of this port share. */
+#ifndef VHU_POSIX_H
+#define VHU_POSIX_H
+
+/* errno to VHU_E*: the only place where that happens. */
+int vhu__posix_error(int errnum);
+
+/* poll() for one descriptor, going on after signals: 0, VHU_ETIMEDOUT or another error. */
+int vhu__posix_poll(int fd, short events, int timeout_ms);
+
+#endif

@@ -19,7 +19,7 @@ endfunction()
 
 # A library, static (name) and shared (name_shared), of the same sources.
 function(vhu_library name)
-    cmake_parse_arguments(ARG "" "" "SOURCES;DEFINITIONS;LINK" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "SOURCES;INCLUDES;DEFINITIONS;LINK" ${ARGN})
     foreach(kind STATIC SHARED)
         set(target ${name})
         set(suffix "")
@@ -32,6 +32,7 @@ function(vhu_library name)
         target_include_directories(${target} PUBLIC
             $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+        target_include_directories(${target} PRIVATE ${ARG_INCLUDES})
         target_compile_definitions(${target} PRIVATE ${ARG_DEFINITIONS})
         foreach(dependency ${ARG_LINK})
             if(TARGET ${dependency}${suffix})

@@ -8,7 +8,7 @@
  *     for (;;) {
  *         r = vhu_backend_server_recv_header(server, NULL);
  *         if (r == 0) {
- *             while (vhu_backend_server_needs_wait_for_payload(server))
+ *             if (vhu_backend_server_needs_wait_for_payload(server))
  *                 vhu_conn_wait(conn, -1);
  *             r = vhu_backend_server_process_message(server);
  *         }
@@ -189,7 +189,8 @@ VHU_API int vhu_backend_server_process_message(vhu_backend_server *server);
 
 /*
  * All steps, until nothing is left to do without waiting: VHU_EAGAIN, or the error with which the
- * connection was closed. Requests that were refused with a reply do not end it.
+ * connection was closed. Requests that were refused with a reply do not end it. 0: enough for one
+ * turn of a loop, call again in the next one without waiting.
  */
 VHU_API int vhu_backend_server_serve(vhu_backend_server *server);
 

@@ -75,7 +75,8 @@ VHU_API void vhu_conn_free(vhu_conn *conn);
  * Wait until the connection's owner can go on: at once while vhu_conn_pending(), else until the
  * peer has sent something, or has read what was queued. Milliseconds, negative: no limit other
  * than the connection's deadline.
- * 0; VHU_ETIMEDOUT; VHU_EAGAIN if the transport cannot wait; or another error.
+ * 0; VHU_ETIMEDOUT; VHU_EAGAIN if the transport cannot wait; VHU_EPENDING if there is nothing to
+ * wait for because an op is pending; VHU_EDISCONNECT if it was closed; or another error.
  */
 VHU_API int vhu_conn_wait(vhu_conn *conn, int timeout_ms);
 
@@ -90,8 +91,8 @@ VHU_API unsigned vhu_conn_wait_events(const vhu_conn *conn);
 VHU_API int vhu_conn_deadline_ms(const vhu_conn *conn);
 
 /*
- * True while read-ahead holds a whole message: the wait handle would not fire for it, so the
- * owner must be called before waiting.
+ * True while read-ahead holds a whole message that can be served now: the wait handle would not
+ * fire for it, so the owner must be called before waiting.
  */
 VHU_API bool vhu_conn_pending(const vhu_conn *conn);
 

@@ -33,8 +33,8 @@ VHU_API int vhu_uv_server_start(vhu_uv_server **out, uv_loop_t *loop, vhu_backen
  */
 VHU_API void vhu_uv_server_close(vhu_uv_server *server, void (*done)(void *arg), void *arg);
 
-/* Answer a pending op (vhu_backend_server_complete) and go on serving. */
-VHU_API int vhu_uv_server_complete(vhu_uv_server *server, int status);
+/* Go on serving: to be called after vhu_backend_server_complete(). */
+VHU_API void vhu_uv_server_continue(vhu_uv_server *server);
 
 /* --- A device of the kit with worker threads, each on a loop of its own --- */
 

@@ -94,20 +94,7 @@ static int end_mapping(backend *b)
 {
     int r = check_handles(b, 0);
 
-    if (r < 0)
-        return r;
-    b->mapping_acked = true;
-    return b->ops.postcopy_mapped(b->self);
-}
-
-static int map_answer(backend *b, int status)
-{
-    /* Known only now that the message was right; a failure has no answer in this mode. */
-    if (b->postcopy) {
-        b->base.reply_regions = true;
-        b->mapping_acked = false;
-    }
-    return status;
+    return r < 0 ? r : b->ops.postcopy_mapped(b->self);
 }
 
 static int set_mem_table(backend *b)
@@ -125,7 +112,8 @@ static int set_mem_table(backend *b)
     r = check_handles(b, n);
     if (r < 0)
         return r;
-    return map_answer(b, b->ops.set_mem_table(b->self, regions, n, b->base.handles));
+    b->base.reply_regions = b->postcopy;
+    return b->ops.set_mem_table(b->self, regions, n, b->base.handles);
 }
 
 static int load_region(backend *b, vhu_mem_region **region)
@@ -151,7 +139,8 @@ static int add_mem_reg(backend *b)
         r = check_handles(b, 1);
     if (r < 0)
         return r;
-    return map_answer(b, b->ops.add_mem_reg(b->self, region, b->base.handles));
+    b->base.reply_regions = b->postcopy;
+    return b->ops.add_mem_reg(b->self, region, b->base.handles);
 }
 
 static int rem_mem_reg(backend *b)
@@ -298,16 +287,26 @@ static int vring_kick(backend *b)
     return r < 0 ? r : b->ops.vring_kick(b->self, vring->index);
 }
 
-static int get_inflight_fd(backend *b)
+/* With or without the padding at its end. */
+static int load_inflight(backend *b)
 {
     vhu__wire_load_inflight(&b->base.args.inflight, b->base.payload);
-    return b->ops.get_inflight_fd(b->self, &b->base.args.inflight, &b->base.reply_handle);
+    return b->base.header.size == VHU__WIRE_INFLIGHT ? 0 : check_size(b, VHU__WIRE_INFLIGHT_PADDED);
+}
+
+static int get_inflight_fd(backend *b)
+{
+    int r = load_inflight(b);
+
+    return r < 0 ? r
+                 : b->ops.get_inflight_fd(b->self, &b->base.args.inflight, &b->base.reply_handle);
 }
 
 static int set_inflight_fd(backend *b)
 {
-    vhu__wire_load_inflight(&b->base.args.inflight, b->base.payload);
-    return b->ops.set_inflight_fd(b->self, &b->base.args.inflight, b->base.handles);
+    int r = load_inflight(b);
+
+    return r < 0 ? r : b->ops.set_inflight_fd(b->self, &b->base.args.inflight, b->base.handles);
 }
 
 /* --- configuration --- */
@@ -366,14 +365,11 @@ static int net_set_mtu(backend *b)
 
 static int set_backend_req_fd(backend *b)
 {
-    vhu_conn *channel;
-    int r = vhu_conn_adopt(&channel, b->base.handles, NULL);
+    int r = vhu_conn_adopt(&b->channel, b->base.handles, NULL);
 
     if (r < 0)
         return vhu__server_refuse(&b->base, r, "the handle is no connected socket");
-    r = b->ops.set_backend_channel(b->self, &channel);
-    vhu_conn_free(channel);
-    return r;
+    return b->ops.set_backend_channel(b->self, &b->channel);
 }
 
 static int gpu_set_socket(backend *b)
@@ -401,18 +397,12 @@ static int postcopy_advise(backend *b)
 
 static int postcopy_listen(backend *b)
 {
-    int r = b->ops.postcopy_listen(b->self);
-
-    b->postcopy = b->postcopy || r == 0;
-    return r;
+    return b->ops.postcopy_listen(b->self);
 }
 
 static int postcopy_end(backend *b)
 {
-    int r = b->ops.postcopy_end(b->self);
-
-    b->postcopy = b->postcopy && r != 0;
-    return r;
+    return b->ops.postcopy_end(b->self);
 }
 
 static int set_device_state_fd(backend *b)
@@ -511,4 +501,36 @@ int vhu__backend_dispatch(vhu__server *server)
     if (r < 0 && r != VHU_EPENDING && !server->refused)
         vhu__server_refuse(server, r, "%s", vhu_strerror(r));
     return r;
+}
+
+/* All that a request changes in the server waits until its op has succeeded, which may be later. */
+void vhu__backend_settle(vhu__server *server, int status)
+{
+    backend *b = (backend *)server;
+
+    vhu_conn_free(b->channel);
+    b->channel = NULL;
+    if (status < 0)
+        return;
+    switch (server->header.request) {
+    case VHU_REQ_SET_FEATURES:
+        server->features = server->args.u64;
+        break;
+    case VHU_REQ_SET_PROTOCOL_FEATURES:
+        /* Holds from this very message on: it may ask for its own acknowledgement. */
+        server->protocol_features = server->args.u64;
+        break;
+    case VHU_REQ_SET_MEM_TABLE:
+    case VHU_REQ_ADD_MEM_REG:
+        b->mapping_acked = !server->reply_regions;
+        break;
+    case VHU_REQ_POSTCOPY_LISTEN:
+        b->postcopy = true;
+        break;
+    case VHU_REQ_POSTCOPY_END:
+        b->postcopy = false;
+        break;
+    default:
+        break;
+    }
 }

@@ -83,7 +83,7 @@ int vhu__backend_get_features(vhu_backend_server *b)
 int vhu__backend_set_features(vhu_backend_server *b)
 {
     uint64_t offered = 0;
-    uint64_t features = vhu__wire_load_u64(b->base.payload);
+    uint64_t features = b->base.args.u64 = vhu__wire_load_u64(b->base.payload);
     int r = b->ops.get_features ? offered_features(b, &offered) : 0;
 
     if (r < 0)
@@ -91,10 +91,7 @@ int vhu__backend_set_features(vhu_backend_server *b)
     if (features & ~offered)
         return vhu__server_refuse(&b->base, VHU_EINVALID_MESSAGE, "bits 0x%llx were not offered",
                                   (unsigned long long)(features & ~offered));
-    r = b->ops.set_features(b->self, features);
-    if (r == 0 || r == VHU_EPENDING)
-        b->base.features = features;
-    return r;
+    return b->ops.set_features(b->self, features);
 }
 
 static int offered_protocol_features(vhu_backend_server *b, uint64_t *features)
@@ -116,9 +113,8 @@ int vhu__backend_get_protocol_features(vhu_backend_server *b)
 int vhu__backend_set_protocol_features(vhu_backend_server *b)
 {
     const uint64_t inband_needs = VHU_BIT(VHU_PF_BACKEND_REQ) | VHU_BIT(VHU_PF_REPLY_ACK);
-    uint64_t features = vhu__wire_load_u64(b->base.payload);
+    uint64_t features = b->base.args.u64 = vhu__wire_load_u64(b->base.payload);
     uint64_t offered;
-    uint64_t before = b->base.protocol_features;
     int r = offered_protocol_features(b, &offered);
 
     if (r < 0)
@@ -130,11 +126,5 @@ int vhu__backend_set_protocol_features(vhu_backend_server *b)
         (features & inband_needs) != inband_needs)
         return vhu__server_refuse(&b->base, VHU_EINVALID_MESSAGE,
                                   "INBAND_NOTIFICATIONS without BACKEND_REQ and REPLY_ACK");
-    /* Holds from this very message on: it may ask for its own acknowledgement. */
-    b->base.protocol_features = features;
-    if (b->ops.set_protocol_features)
-        r = b->ops.set_protocol_features(b->self, features);
-    if (r < 0 && r != VHU_EPENDING)
-        b->base.protocol_features = before;
-    return r;
+    return b->ops.set_protocol_features ? b->ops.set_protocol_features(b->self, features) : 0;
 }

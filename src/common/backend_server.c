@@ -5,7 +5,7 @@
 
 #include "handles.h"
 
-static const vhu__role role = {vhu__frontend_request, vhu__backend_dispatch};
+static const vhu__role role = {vhu__frontend_request, vhu__backend_dispatch, vhu__backend_settle};
 
 int vhu_backend_server_new(vhu_backend_server **out, vhu_conn **conn, const vhu_backend_ops *ops,
                            void *self, const vhu_backend_server_options *options)
@@ -34,6 +34,7 @@ void vhu_backend_server_free(vhu_backend_server *server)
     if (!server)
         return;
     vhu__server_release(&server->base);
+    vhu_conn_free(server->channel);
     free(server);
 }
 

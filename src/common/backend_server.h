@@ -14,6 +14,7 @@ struct vhu_backend_server {
     uint32_t max_rings;
     bool postcopy;      /* between POSTCOPY_LISTEN and _END */
     bool mapping_acked; /* false: the next memory message only ends the last one */
+    vhu_conn *channel;  /* of SET_BACKEND_REQ_FD, while its op may still take it */
 };
 
 /* Whether there is an op at this offset of vhu_backend_ops. */
@@ -26,5 +27,6 @@ int vhu__backend_get_protocol_features(vhu_backend_server *b);
 int vhu__backend_set_protocol_features(vhu_backend_server *b);
 
 int vhu__backend_dispatch(vhu__server *server);
+void vhu__backend_settle(vhu__server *server, int status);
 
 #endif

@@ -15,6 +15,7 @@ enum {
     OUT_SIZE = 4 * VHU__WIRE_MESSAGE_MAX,
     /* With more than this queued no further message is received, so that a reply always fits. */
     OUT_HIGH = OUT_SIZE - VHU__WIRE_MESSAGE_MAX,
+    OUT_HANDLES_HIGH = VHU__HANDLES_MAX - VHU_MAX_HANDLES,
     DEFAULT_TIMEOUT_MS = 10000
 };
 
@@ -104,12 +105,16 @@ int vhu_conn_pair(vhu_conn *out[2], const vhu_conn_options *options)
     return r;
 }
 
+static int send_queued(vhu_conn *conn);
+
 void vhu__conn_close(vhu_conn *conn)
 {
     if (!conn->open)
         return;
     conn->open = false;
     conn->has_header = false;
+    /* Whoever was answered before this shall see the answer. */
+    send_queued(conn);
     vhu__handles_clear(&conn->in.handles);
     vhu__handles_clear(&conn->out.handles);
     if (conn->transport.shutdown)
@@ -218,29 +223,56 @@ static size_t next_piece(const vhu_conn *conn, size_t *num_handles)
     return queued(out);
 }
 
-int vhu__conn_flush(vhu_conn *conn)
+/* With so much queued that the answer to another message might not fit. */
+static bool congested(const vhu_conn *conn)
+{
+    return queued(&conn->out) > OUT_HIGH || conn->out.handles.count > OUT_HANDLES_HIGH;
+}
+
+static int send_queued(vhu_conn *conn)
 {
     buffer *out = &conn->out;
 
-    while (conn->open && queued(out) > 0) {
+    while (queued(out) > 0) {
         size_t num_handles;
         size_t len = next_piece(conn, &num_handles);
         int n = conn->transport.send(conn->self, out->bytes + out->start, len, out->handles.handle,
                                      num_handles);
 
-        if (n == VHU_EAGAIN) {
-            if (passed(&conn->out_deadline))
-                return close_with(conn, VHU_ETIMEDOUT, "the peer does not read its replies");
-            arm(conn, &conn->out_deadline);
-            return VHU_EAGAIN;
-        }
         if (n <= 0)
-            return close_with(conn, n < 0 ? n : VHU_EOS, "sending failed: %s", vhu_strerror(n));
+            return n < 0 ? n : VHU_EOS;
         vhu__handles_drop(&out->handles, num_handles);
         advance(out, (size_t)n);
     }
+    return 0;
+}
+
+int vhu__conn_flush(vhu_conn *conn)
+{
+    int r;
+
+    if (!conn->open)
+        return VHU_EDISCONNECT;
+    r = send_queued(conn);
+    if (r == VHU_EAGAIN) {
+        if (passed(&conn->out_deadline))
+            return close_with(conn, VHU_ETIMEDOUT, "the peer does not read its replies");
+        arm(conn, &conn->out_deadline);
+        return VHU_EAGAIN;
+    }
+    if (r < 0)
+        return close_with(conn, r, "sending failed: %s", vhu_strerror(r));
     conn->out_deadline = 0;
-    return conn->open ? 0 : VHU_EDISCONNECT;
+    return 0;
+}
+
+/* Whether the whole message that begins `skip` bytes into read-ahead is here. */
+static bool holds_message(const vhu_conn *conn, size_t skip)
+{
+    size_t have = queued(&conn->in);
+
+    return have >= skip + VHU__WIRE_HEADER &&
+           have - skip >= message_len(conn->in.bytes + conn->in.start + skip);
 }
 
 int vhu__conn_send(vhu_conn *conn, const uint8_t *message, size_t len, vhu_handle *handles,
@@ -263,7 +295,8 @@ int vhu__conn_send(vhu_conn *conn, const uint8_t *message, size_t len, vhu_handl
     out->end += len;
 
     /* The answers to a burst go out together, when all of it has been served. */
-    if (vhu_conn_pending(conn) && queued(out) <= OUT_HIGH)
+    if (conn->has_header && !congested(conn) &&
+        holds_message(conn, VHU__WIRE_HEADER + conn->header.size))
         return 0;
     r = vhu__conn_flush(conn);
     return r == VHU_EAGAIN ? 0 : r;
@@ -329,7 +362,7 @@ static int fill(vhu_conn *conn, size_t need)
         /* Nothing more to serve for now: what was gathered goes out first. */
         if (queued(&conn->out) > 0) {
             r = vhu__conn_flush(conn);
-            if (r < 0 && (r != VHU_EAGAIN || queued(&conn->out) > OUT_HIGH))
+            if (r < 0 && r != VHU_EAGAIN)
                 return r;
         }
         r = recv_some(conn);
@@ -350,6 +383,11 @@ int vhu__conn_recv_header(vhu_conn *conn, vhu_msg_header *header)
     if (!conn->has_header) {
         vhu_msg_header *h = &conn->header;
 
+        if (congested(conn)) {
+            r = vhu__conn_flush(conn);
+            if (r < 0 && (r != VHU_EAGAIN || congested(conn)))
+                return r;
+        }
         r = fill(conn, VHU__WIRE_HEADER);
         if (r < 0)
             return r;
@@ -421,14 +459,9 @@ bool vhu_conn_is_open(const vhu_conn *conn)
 
 bool vhu_conn_pending(const vhu_conn *conn)
 {
-    /* Behind the message that is being served there may be the next. */
-    size_t skip = conn->has_header ? VHU__WIRE_HEADER + conn->header.size : 0;
-    size_t have = queued(&conn->in);
-    const uint8_t *next = conn->in.bytes + conn->in.start + skip;
-
-    if (!conn->open || have < skip + VHU__WIRE_HEADER)
+    if (!conn->open || conn->held)
         return false;
-    return have - skip >= message_len(next);
+    return holds_message(conn, 0) && (conn->has_header || !congested(conn));
 }
 
 const char *vhu_conn_last_error(const vhu_conn *conn)
@@ -451,25 +484,26 @@ unsigned vhu_conn_wait_events(const vhu_conn *conn)
         return 0;
     if (queued(&conn->out) > 0)
         events |= VHU_WAIT_WRITE;
-    if (!conn->held && queued(&conn->out) <= OUT_HIGH)
+    if (!conn->held && !congested(conn))
         events |= VHU_WAIT_READ;
     return events;
 }
 
 int vhu_conn_wait(vhu_conn *conn, int timeout_ms)
 {
-    int deadline_ms = vhu_conn_deadline_ms(conn);
+    int deadline_ms;
     unsigned events;
     int r;
 
-    if (!conn->open)
-        return VHU_EDISCONNECT;
-    if (!conn->has_header && !conn->held && vhu_conn_pending(conn))
+    if (vhu_conn_pending(conn))
         return 0;
-    vhu__conn_flush(conn);
+    r = vhu__conn_flush(conn);
+    if (r < 0 && r != VHU_EAGAIN)
+        return r;
+    deadline_ms = vhu_conn_deadline_ms(conn);
     events = vhu_conn_wait_events(conn);
     if (events == 0)
-        return conn->held ? VHU_EPENDING : VHU_EDISCONNECT;
+        return VHU_EPENDING;
     if (!conn->transport.wait)
         return VHU_EAGAIN;
     if (deadline_ms >= 0 && (timeout_ms < 0 || deadline_ms < timeout_ms)) {

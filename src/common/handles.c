@@ -17,6 +17,7 @@ bool vhu__handles_push(vhu__handles *set, vhu_handle *handles, size_t n, uint64_
     }
     for (size_t i = 0; i < n; i++) {
         set->handle[set->count] = handles[i];
+        handles[i] = VHU_NO_HANDLE;
         set->position[set->count] = position;
         set->count++;
     }

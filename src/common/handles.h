@@ -19,8 +19,8 @@ typedef struct vhu__handles {
 } vhu__handles;
 
 /*
- * Append `n` handles that came with the byte at `position`. False if there is no room: all of them
- * are closed then.
+ * Append `n` handles that came with the byte at `position`; the caller's become VHU_NO_HANDLE.
+ * False if there is no room: all of them are closed then.
  */
 bool vhu__handles_push(vhu__handles *set, vhu_handle *handles, size_t n, uint64_t position);
 

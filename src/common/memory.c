@@ -7,8 +7,10 @@
 #include "os.h"
 
 typedef struct slot {
-    vhu__window window;
+    uint64_t guest_addr;
     uint64_t user_addr;
+    uint64_t size;
+    uint8_t *base;
     os_map map; /* empty if the memory is the caller's */
 } slot;
 
@@ -40,15 +42,14 @@ void vhu_memory_free(vhu_memory *memory)
 /* Index of the first region that begins above `guest_addr`: what holds it is the one before. */
 static size_t upper_bound(const vhu_memory *memory, uint64_t guest_addr)
 {
-    size_t low = 0, high = memory->n;
+    size_t low = 0, n = memory->n;
 
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
+    while (n > 0) {
+        size_t half = (n + 1) / 2;
 
-        if (memory->slots[middle].window.guest_addr <= guest_addr)
-            low = middle + 1;
-        else
-            high = middle;
+        /* As a sum, since nobody can predict which way it goes. */
+        low += memory->slots[low + half - 1].guest_addr <= guest_addr ? half : 0;
+        n -= half;
     }
     return low;
 }
@@ -66,8 +67,8 @@ static int check(const vhu_memory *memory, const vhu_mem_region *new)
     for (size_t i = 0; i < memory->n; i++) {
         const slot *s = &memory->slots[i];
 
-        if (vhu__ranges_meet(s->window.guest_addr, s->window.size, new->guest_addr, new->size) ||
-            vhu__ranges_meet(s->user_addr, s->window.size, new->user_addr, new->size))
+        if (vhu__ranges_meet(s->guest_addr, s->size, new->guest_addr, new->size) ||
+            vhu__ranges_meet(s->user_addr, s->size, new->user_addr, new->size))
             return VHU_EINVAL;
     }
     return 0;
@@ -80,8 +81,11 @@ static void insert(vhu_memory *memory, const vhu_mem_region *new, void *base, os
 
     memmove(s + 1, s, (memory->n - at) * sizeof(*s));
     memory->n++;
-    *s = (slot){
-        .window = {new->guest_addr, new->size, base}, .user_addr = new->user_addr, .map = map};
+    *s = (slot){.guest_addr = new->guest_addr,
+                .user_addr = new->user_addr,
+                .size = new->size,
+                .base = base,
+                .map = map};
 }
 
 static int add_mapped(vhu_memory *memory, const vhu_mem_region *new, vhu_handle handle)
@@ -123,8 +127,8 @@ int vhu_memory_remove(vhu_memory *memory, const vhu_mem_region *gone)
     if (after == 0)
         return VHU_ENOENT;
     s = &memory->slots[after - 1];
-    if (s->window.guest_addr != gone->guest_addr || s->user_addr != gone->user_addr ||
-        s->window.size != gone->size)
+    if (s->guest_addr != gone->guest_addr || s->user_addr != gone->user_addr ||
+        s->size != gone->size)
         return VHU_ENOENT;
     os_unmap(&s->map);
     memmove(s, s + 1, (memory->n - after) * sizeof(*s));
@@ -161,17 +165,13 @@ uint64_t vhu__memory_look(const vhu_memory *memory, vhu__window *window, uint64_
                           uint64_t len)
 {
     size_t after = upper_bound(memory, addr);
-    const slot *s;
-    uint64_t rest;
+    const slot *s = &memory->slots[after - (after > 0)];
+    uint64_t offset = addr - s->guest_addr;
 
-    if (after == 0)
+    if (after == 0 || offset >= s->size)
         return 0;
-    s = &memory->slots[after - 1];
-    if (addr - s->window.guest_addr >= s->window.size)
-        return 0;
-    *window = s->window;
-    rest = s->window.size - (addr - s->window.guest_addr);
-    return len < rest ? len : rest;
+    *window = vhu__window_make(s->guest_addr, s->size, s->base);
+    return len < s->size - offset ? len : s->size - offset;
 }
 
 void *vhu_memory_at(const vhu_memory *memory, uint64_t guest_addr, uint64_t len)
@@ -189,7 +189,7 @@ void *vhu_memory_at_user(const vhu_memory *memory, uint64_t user_addr, uint64_t 
     len += len == 0;
     for (size_t i = 0; i < memory->n; i++) {
         const slot *s = &memory->slots[i];
-        vhu__window user = {s->user_addr, s->window.size, s->window.base};
+        vhu__window user = vhu__window_make(s->user_addr, s->size, s->base);
 
         if (vhu__window_has(&user, user_addr, len))
             return vhu__window_at(&user, user_addr);
@@ -200,11 +200,11 @@ void *vhu_memory_at_user(const vhu_memory *memory, uint64_t user_addr, uint64_t 
 int vhu_memory_guest_addr(const vhu_memory *memory, const void *pointer, uint64_t *guest_addr)
 {
     for (size_t i = 0; i < memory->n; i++) {
-        const vhu__window *w = &memory->slots[i].window;
-        uintptr_t offset = (uintptr_t)pointer - (uintptr_t)w->base;
+        const slot *s = &memory->slots[i];
+        uintptr_t offset = (uintptr_t)pointer - (uintptr_t)s->base;
 
-        if (offset < w->size) {
-            *guest_addr = w->guest_addr + offset;
+        if (offset < s->size) {
+            *guest_addr = s->guest_addr + offset;
             return 0;
         }
     }

@@ -7,24 +7,32 @@
 
 #include "util.h"
 
-/* Guest addresses [guest_addr, guest_addr + size) are at `base`. All zero: nothing is there. */
+/*
+ * `size` guest addresses up to `end` are at their address plus `shift`. All zero: none are. Made of
+ * sums, since that is what the check below is quickest with.
+ */
 typedef struct vhu__window {
-    uint64_t guest_addr;
+    uint64_t end;
     uint64_t size;
-    uint8_t *base;
+    uintptr_t shift; /* wraps */
 } vhu__window;
+
+static inline vhu__window vhu__window_make(uint64_t addr, uint64_t size, void *base)
+{
+    return (vhu__window){addr + size, size, (uintptr_t)base - (uintptr_t)addr};
+}
 
 /* Whether all of [addr, addr + len) is in the window. False for `len` 0, whatever the address. */
 VHU__ALWAYS_INLINE bool vhu__window_has(const vhu__window *window, uint64_t addr, uint64_t len)
 {
-    uint64_t offset = addr - window->guest_addr; /* huge if addr is below */
+    uint64_t rest = window->end - addr; /* more than the size if addr is outside */
 
-    return offset < window->size && len - 1 < window->size - offset;
+    return rest <= window->size && len - 1 < rest;
 }
 
 VHU__ALWAYS_INLINE void *vhu__window_at(const vhu__window *window, uint64_t addr)
 {
-    return window->base + (addr - window->guest_addr);
+    return (void *)(window->shift + (uintptr_t)addr);
 }
 
 /*

@@ -48,13 +48,12 @@ static int memory_recv(void *self, void *buf, size_t capacity, vhu_handle *handl
 {
     end *e = self;
     size_t n = 0;
-    size_t got = 0;
+    size_t room = *num_handles;
     bool done = false;
 
-    if (!e->first) {
-        *num_handles = 0;
+    *num_handles = 0;
+    if (!e->first)
         return e->shut ? VHU_EDISCONNECT : VHU_EAGAIN;
-    }
     if (e->messages && e->first->len > capacity)
         return VHU_EINVALID_MESSAGE;
     /* As sockets do, a receive ends behind what carries handles. */
@@ -66,15 +65,16 @@ static int memory_recv(void *self, void *buf, size_t capacity, vhu_handle *handl
         n += part;
         p->done += part;
         done = e->messages || p->num_handles > 0;
-        if (p->num_handles > *num_handles)
+        if (p->num_handles > room)
             return VHU_EINVALID_MESSAGE;
-        memcpy(handles, p->handles, p->num_handles * sizeof(handles[0]));
-        got += p->num_handles;
-        p->num_handles = 0;
+        if (p->num_handles > 0) {
+            memcpy(handles, p->handles, p->num_handles * sizeof(handles[0]));
+            *num_handles = p->num_handles;
+            p->num_handles = 0;
+        }
         if (p->done == p->len)
             drop_first(e);
     }
-    *num_handles = got;
     return (int)n;
 }
 

@@ -40,7 +40,7 @@ typedef struct vhu__queue_ops {
 
 struct vhu_queue {
     const vhu__queue_ops *ops; /* of the layout; of no ring while it is stopped or broken */
-    const volatile uint64_t *desc;
+    const volatile vhu__desc *desc;
     const vhu__avail *avail;
     vhu__used *used;
     const uint16_t *used_event;
@@ -55,7 +55,11 @@ struct vhu_queue {
     bool called;       /* since start; the first call is not suppressed by an old event word */
     uint64_t uncalled; /* requests completed since needs_call was asked */
     const vhu_memory *memory;
-    vhu__window window; /* where the last descriptor pointed */
+    vhu__window window; /* where a descriptor pointed not long ago */
+    struct {
+        uint64_t addr; /* the guest's */
+        uint32_t count;
+    } pieces; /* the indirect table that is not in one piece here */
     vhu__queue_hooks hooks;
     bool tracked;
     char error[160];

@@ -17,27 +17,18 @@
 /* Bytes of one request (virtio 1.x, "The Virtqueue Descriptor Table"). */
 #define MAX_CHAIN_LEN (UINT64_C(1) << 32)
 
-/* A table of descriptors and where in it a walk has come to. Kept in registers: never pass its
- * address to a function that is not inlined. */
+/*
+ * The table of descriptors that a walk is in, and the next one. It is to stay in registers: its
+ * address goes to inlined functions only. A table that does not lie in one piece here, or is not
+ * aligned, has no descriptors as far as this goes; queue->pieces has them.
+ */
 typedef struct cursor {
-    const volatile uint64_t *table; /* NULL: not in one piece here, or not aligned */
-    uint64_t guest_addr;            /* of an indirect table */
+    const volatile vhu__desc *table;
     uint32_t count;
-    uint32_t left; /* descriptors to come at the most; more make a loop */
     uint32_t next;
-    bool indirect;
 } cursor;
 
 /* --- descriptors --- */
-
-static inline vhu__desc unpack(uint64_t addr, uint64_t rest)
-{
-    rest = vhu__le64(rest);
-    return (vhu__desc){.addr = vhu__le64(addr),
-                       .len = (uint32_t)rest,
-                       .flags = (uint16_t)(rest >> 32),
-                       .next = (uint16_t)(rest >> 48)};
-}
 
 static bool break_outside(vhu_queue *queue, uint64_t addr, uint32_t len)
 {
@@ -45,49 +36,70 @@ static bool break_outside(vhu_queue *queue, uint64_t addr, uint32_t len)
                             addr);
 }
 
-/* Copy a descriptor of a table whose bytes are anywhere. */
-static bool copy_desc(vhu_queue *queue, uint64_t addr, vhu__desc *desc)
+VHU__ALWAYS_INLINE vhu__desc copy(const volatile vhu__desc *from)
+{
+    return (vhu__desc){.addr = vhu__le64(from->addr),
+                       .len = vhu__le32(from->len),
+                       .flags = vhu__le16(from->flags),
+                       .next = vhu__le16(from->next)};
+}
+
+/* The same, wherever its bytes are. */
+static bool copy_pieces(vhu_queue *queue, uint64_t addr, vhu__desc *desc)
 {
     union {
-        uint64_t words[2];
-        uint8_t bytes[16];
+        vhu__desc desc;
+        uint8_t bytes[sizeof(vhu__desc)];
     } raw;
 
     for (uint32_t i = 0; i < sizeof(raw); i++) {
-        if (!vhu__window_has(&queue->window, addr + i, 1) &&
-            vhu__memory_look(queue->memory, &queue->window, addr + i, 1) == 0)
+        if (vhu__memory_look(queue->memory, &queue->window, addr + i, 1) == 0)
             return break_outside(queue, addr, sizeof(raw));
         raw.bytes[i] = *(const volatile uint8_t *)vhu__window_at(&queue->window, addr + i);
     }
-    *desc = unpack(raw.words[0], raw.words[1]);
+    *desc = copy(&raw.desc);
     return true;
 }
 
-static bool break_walk(vhu_queue *queue, const cursor c)
+static bool in_indirect(const vhu_queue *queue, const cursor *c)
 {
-    const char *table = c.indirect ? "indirect table" : "ring";
-
-    if (c.next >= c.count)
-        return vhu__queue_break(queue, "next descriptor is %" PRIu32 ", the %s has %" PRIu32,
-                                c.next, table, c.count);
-    return vhu__queue_break(queue, "descriptors form a loop: more than the %" PRIu32 " of the %s",
-                            c.count, table);
+    return c->table != queue->desc;
 }
 
-VHU__ALWAYS_INLINE bool load_desc(vhu_queue *queue, cursor *c, vhu__desc *desc)
+/* Descriptors of the table that the walk is in. */
+static uint32_t table_size(const vhu_queue *queue, const cursor *c)
 {
-    if (vhu__unlikely(c->next >= c->count || c->left == 0))
-        return break_walk(queue, *c);
-    c->left--;
-    if (vhu__likely(c->table != NULL)) {
-        *desc = unpack(c->table[2 * c->next], c->table[2 * c->next + 1]);
+    return c->table ? c->count : queue->pieces.count;
+}
+
+static bool break_loop(vhu_queue *queue, const cursor c)
+{
+    return vhu__queue_break(queue, "descriptors form a loop: more than the %" PRIu32 " of the %s",
+                            table_size(queue, &c), in_indirect(queue, &c) ? "table" : "ring");
+}
+
+/* For a descriptor that is not simply in the table. */
+static bool load_slowly(vhu_queue *queue, const cursor c, vhu__desc *desc)
+{
+    if (c.next >= table_size(queue, &c))
+        return vhu__queue_break(queue, "descriptor %" PRIu32 " is asked for, the %s has %" PRIu32,
+                                c.next, in_indirect(queue, &c) ? "table" : "ring",
+                                table_size(queue, &c));
+    return copy_pieces(queue, queue->pieces.addr + sizeof(*desc) * (uint64_t)c.next, desc);
+}
+
+VHU__ALWAYS_INLINE bool load_desc(vhu_queue *queue, const cursor *c, vhu__desc *desc)
+{
+    vhu__desc slow;
+
+    if (vhu__likely(c->next < c->count)) {
+        *desc = copy(&c->table[c->next]);
         return true;
     }
-    vhu__desc copy;
-    bool ok = copy_desc(queue, c->guest_addr + sizeof(copy) * (uint64_t)c->next, &copy);
-
-    *desc = copy;
-    return ok;
+    if (!load_slowly(queue, *c, &slow))
+        return false;
+    *desc = slow;
+    return true;
 }
 
 static bool break_indirect(vhu_queue *queue, const vhu__desc desc, bool nested)
@@ -108,106 +120,118 @@ static bool break_indirect(vhu_queue *queue, const vhu__desc desc, bool nested)
 VHU__ALWAYS_INLINE bool enter_indirect(vhu_queue *queue, cursor *c, const vhu__desc *desc)
 {
     uint32_t count = desc->len / (uint32_t)sizeof(vhu__desc);
+    const uint8_t *table;
 
-    if (vhu__unlikely(!queue->indirect || c->indirect || (desc->flags & VHU__DESC_NEXT) ||
+    if (vhu__unlikely(!queue->indirect || in_indirect(queue, c) || (desc->flags & VHU__DESC_NEXT) ||
                       desc->len % sizeof(vhu__desc) != 0 || count - 1 >= VHU_MAX_RING_SIZE))
-        return break_indirect(queue, *desc, c->indirect);
-    *c = (cursor){.guest_addr = desc->addr, .count = count, .left = count, .indirect = true};
+        return break_indirect(queue, *desc, in_indirect(queue, c));
     if (vhu__likely(vhu__window_has(&queue->window, desc->addr, desc->len)) ||
         vhu__memory_look(queue->memory, &queue->window, desc->addr, desc->len) == desc->len) {
-        void *table = vhu__window_at(&queue->window, desc->addr);
-
-        if (vhu__likely((uintptr_t)table % sizeof(uint64_t) == 0))
-            c->table = table;
-        return true;
+        table = vhu__window_at(&queue->window, desc->addr);
+        if (vhu__likely((uintptr_t)table % sizeof(uint64_t) == 0)) {
+            *c = (cursor){.table = (const volatile void *)table, .count = count};
+            return true;
+        }
     }
+    queue->pieces.addr = desc->addr;
+    queue->pieces.count = count;
+    *c = (cursor){0};
     return desc->addr + desc->len > desc->addr || break_outside(queue, desc->addr, desc->len);
-}
-
-/* The next descriptor of a chain that holds a buffer. */
-VHU__ALWAYS_INLINE bool next_desc(vhu_queue *queue, cursor *c, vhu__desc *desc)
-{
-    if (!load_desc(queue, c, desc))
-        return false;
-    if (desc->flags & VHU__DESC_INDIRECT) {
-        if (!enter_indirect(queue, c, desc) || !load_desc(queue, c, desc))
-            return false;
-        if (vhu__unlikely(desc->flags & VHU__DESC_INDIRECT))
-            return break_indirect(queue, *desc, true);
-    }
-    c->next = desc->next;
-    return true;
-}
-
-static inline cursor first_desc(const vhu_queue *queue, uint32_t head)
-{
-    return (cursor){.table = queue->desc, .count = queue->num, .left = queue->num, .next = head};
 }
 
 /* --- take --- */
 
 /*
- * Append a buffer that is not simply in the window: in several regions, in another one, empty, or
- * too much. The new number of entries, 0 if the ring broke: never so for no buffer.
+ * Where the buffers of a request go. An entry is taken for each descriptor, so one bound does for
+ * both the room and the length of the table; what takes more entries or none moves the latter.
  */
-static bool append_slowly(vhu_queue *queue, const vhu_chain *chain, uint32_t *n, uint64_t addr,
-                          uint32_t len)
+typedef struct sink {
+    vhu_buf *next;
+    vhu_buf *stop;      /* the nearer one of: */
+    vhu_buf *room_end;  /* where the caller's entries end */
+    vhu_buf *table_end; /* where the table's descriptors would */
+} sink;
+
+static inline vhu_buf *nearer(vhu_buf *a, vhu_buf *b)
 {
+    return a < b ? a : b;
+}
+
+/* Append a buffer that is in several regions, in another one, empty, or one too many. */
+static bool append_slowly(vhu_queue *queue, const cursor c, sink *to, uint64_t addr, uint32_t len)
+{
+    if (to->next == to->table_end)
+        return break_loop(queue, c);
+    to->table_end--;
     while (len > 0) {
         uint64_t here = vhu__memory_look(queue->memory, &queue->window, addr, len);
 
         if (here == 0)
             return break_outside(queue, addr, len);
-        if (*n == chain->capacity)
-            return vhu__queue_break(queue, "request of more than %" PRIu32 " buffers",
-                                    chain->capacity);
-        chain->bufs[(*n)++] = (vhu_buf){vhu__window_at(&queue->window, addr), (size_t)here};
+        if (to->next == to->room_end)
+            return vhu__queue_break(queue, "the request has more buffers than there is room for");
+        *to->next++ = (vhu_buf){vhu__window_at(&queue->window, addr), (size_t)here};
+        to->table_end++;
         addr += here;
         len -= (uint32_t)here;
     }
+    to->stop = nearer(to->room_end, to->table_end);
     return true;
 }
 
-static bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t head)
+VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t head,
+                                   vhu__window *window)
 {
-    vhu_buf *const bufs = chain->bufs;
-    const uint32_t capacity = chain->capacity;
-    cursor c = first_desc(queue, head);
-    vhu__desc desc;
+    cursor c = {.table = queue->desc, .count = queue->num, .next = head};
+    sink to = {.next = chain->bufs,
+               .room_end = chain->bufs + chain->capacity,
+               .table_end = chain->bufs + queue->num};
+    vhu_buf *readable_end = chain->bufs;
     uint64_t len = 0, readable_len = 0; /* cannot wrap: at most 65536 times 32 bits */
-    uint32_t n = 0, num_readable = 0;
-    bool writable = false;
+    uint32_t flags = 0;                 /* of the descriptor before */
+    vhu__desc desc;
 
+    to.stop = nearer(to.room_end, to.table_end);
     do {
-        if (!next_desc(queue, &c, &desc))
+        if (!load_desc(queue, &c, &desc))
             return false;
-        if ((desc.flags & VHU__DESC_WRITE) && !writable) {
-            writable = true;
-            num_readable = n;
-            readable_len = len;
-        } else if (vhu__unlikely(!(desc.flags & VHU__DESC_WRITE) && writable)) {
-            return vhu__queue_break(queue, "readable descriptor after a writable one");
-        }
-        if (vhu__likely(n < capacity && vhu__window_has(&queue->window, desc.addr, desc.len))) {
-            bufs[n++] = (vhu_buf){vhu__window_at(&queue->window, desc.addr), desc.len};
-        } else {
-            uint32_t more = n;
-
-            if (!append_slowly(queue, chain, &more, desc.addr, desc.len))
+        if (desc.flags & VHU__DESC_INDIRECT) {
+            if (!enter_indirect(queue, &c, &desc))
                 return false;
-            n = more;
+            to.table_end = to.next + table_size(queue, &c);
+            to.stop = nearer(to.room_end, to.table_end);
+            flags |= VHU__DESC_NEXT;
+            continue;
         }
+        if ((desc.flags ^ flags) & VHU__DESC_WRITE) {
+            if (vhu__unlikely(flags & VHU__DESC_WRITE))
+                return vhu__queue_break(queue, "readable descriptor after a writable one");
+            readable_end = to.next;
+            readable_len = len;
+        }
+        flags = desc.flags;
         len += desc.len;
-    } while (desc.flags & VHU__DESC_NEXT);
+        if (vhu__likely(to.next != to.stop && vhu__window_has(window, desc.addr, desc.len))) {
+            *to.next++ = (vhu_buf){vhu__window_at(window, desc.addr), desc.len};
+        } else {
+            sink copy_of = to;
+
+            if (!append_slowly(queue, c, &copy_of, desc.addr, desc.len))
+                return false;
+            to = copy_of;
+            *window = queue->window;
+        }
+        c.next = desc.next;
+    } while (flags & VHU__DESC_NEXT);
 
     if (vhu__unlikely(len > MAX_CHAIN_LEN))
         return vhu__queue_break(queue, "request of %" PRIu64 " bytes, more than 2^32", len);
-    if (!writable) {
-        num_readable = n;
+    if (!(flags & VHU__DESC_WRITE)) {
+        readable_end = to.next;
         readable_len = len;
     }
-    chain->num_readable = num_readable;
-    chain->num_writable = n - num_readable;
+    chain->num_readable = (uint32_t)(readable_end - chain->bufs);
+    chain->num_writable = (uint32_t)(to.next - readable_end);
     chain->head = head;
     chain->written = 0;
     chain->readable_len = readable_len;
@@ -226,37 +250,40 @@ static bool break_avail(vhu_queue *queue, uint16_t idx, uint32_t avail)
         queue->in_use, avail, queue->num);
 }
 
-VHU__ALWAYS_INLINE int take(vhu_queue *queue, vhu_chain *chains, uint32_t n, bool tracked)
+static int plain_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
 {
-    uint16_t idx = vhu__le16(vhu__load_acquire_u16(&queue->avail->idx));
-    uint32_t avail = (uint16_t)(idx - queue->avail_idx);
+    const vhu__avail *avail = queue->avail;
+    uint16_t idx = vhu__le16(vhu__load_acquire_u16(&avail->idx));
+    uint32_t ready = (uint16_t)(idx - queue->avail_idx);
     uint32_t mask = queue->num - 1;
+    vhu__window window = queue->window;
     uint32_t i;
 
     /* What is available and what is out are different descriptors. */
-    if (vhu__unlikely(avail > queue->num - queue->in_use)) {
-        break_avail(queue, idx, avail);
+    if (vhu__unlikely(ready > queue->num - queue->in_use)) {
+        break_avail(queue, idx, ready);
         return VHU_EBROKEN_RING;
     }
-    if (n > avail)
-        n = avail;
-    for (i = 0; i < n; i++) {
-        const uint16_t *entry = &queue->avail->ring[queue->avail_idx & mask];
-        uint16_t head = vhu__le16(vhu__load_relaxed_u16(entry));
-
-        if (vhu__unlikely(head >= queue->num)) {
-            vhu__queue_break(queue, "head is descriptor %u, the ring has %" PRIu32, (unsigned)head,
-                             queue->num);
+    if (n > ready)
+        n = ready;
+    idx = queue->avail_idx;
+    for (i = 0; i < n; i++, idx++) {
+        if (!take_chain(queue, &chains[i],
+                        vhu__le16(vhu__load_relaxed_u16(&avail->ring[idx & mask])), &window))
             break;
-        }
-        if (!take_chain(queue, &chains[i], head))
-            break;
-        queue->avail_idx++;
-        queue->in_use++;
-        if (tracked && queue->hooks.taken)
-            queue->hooks.taken(queue->hooks.self, head);
     }
-    return i == 0 && n > 0 ? VHU_EBROKEN_RING : (int)i;
+    queue->avail_idx = idx;
+    queue->in_use += i;
+    return vhu__unlikely(i < n) && i == 0 ? VHU_EBROKEN_RING : (int)i;
+}
+
+static int tracked_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
+{
+    int taken = plain_take(queue, chains, n);
+
+    for (int i = 0; queue->hooks.taken && i < taken; i++)
+        queue->hooks.taken(queue->hooks.self, (uint16_t)chains[i].head);
+    return taken;
 }
 
 /* --- complete --- */
@@ -264,16 +291,23 @@ VHU__ALWAYS_INLINE int take(vhu_queue *queue, vhu_chain *chains, uint32_t n, boo
 /* Tell the hook what of a chain's memory the device wrote. */
 static bool report_dirty(vhu_queue *queue, const vhu_chain *chain)
 {
-    cursor c = first_desc(queue, chain->head);
+    cursor c = {.table = queue->desc, .count = queue->num, .next = chain->head};
     uint32_t written = chain->written;
-    vhu__desc desc = {.flags = VHU__DESC_NEXT};
+    uint32_t left = c.count;
+    vhu__desc desc;
 
-    while (written > 0 && (desc.flags & VHU__DESC_NEXT)) {
-        if (!next_desc(queue, &c, &desc))
+    while (written > 0) {
+        if (left-- == 0)
+            return break_loop(queue, c);
+        if (!load_desc(queue, &c, &desc))
             return false;
-        if (!(desc.flags & VHU__DESC_WRITE))
+        if (desc.flags & VHU__DESC_INDIRECT) {
+            if (!enter_indirect(queue, &c, &desc))
+                return false;
+            left = table_size(queue, &c);
             continue;
-        while (desc.len > 0 && written > 0) {
+        }
+        while ((desc.flags & VHU__DESC_WRITE) && desc.len > 0 && written > 0) {
             uint32_t len = desc.len < written ? desc.len : written;
             uint32_t here =
                 (uint32_t)vhu__memory_look(queue->memory, &queue->window, desc.addr, len);
@@ -285,18 +319,10 @@ static bool report_dirty(vhu_queue *queue, const vhu_chain *chain)
             desc.len -= here;
             written -= here;
         }
+        if (!(desc.flags & VHU__DESC_NEXT))
+            break;
+        c.next = desc.next;
     }
-    return true;
-}
-
-static bool report_before(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
-{
-    for (uint32_t i = 0; queue->hooks.dirty && i < n; i++) {
-        if (!report_dirty(queue, &chains[i]))
-            return false;
-    }
-    if (queue->hooks.completing)
-        queue->hooks.completing(queue->hooks.self, chains, n);
     return true;
 }
 
@@ -307,33 +333,55 @@ static void report_used(const vhu_queue *queue, const void *at, uint64_t len)
             queue->hooks.self, (uint64_t)((const uint8_t *)at - (const uint8_t *)queue->used), len);
 }
 
-VHU__ALWAYS_INLINE void complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n,
-                                 bool tracked)
+/* Fill used entries, still unseen: how many. */
+VHU__ALWAYS_INLINE uint32_t fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 {
+    vhu__used_elem *ring = queue->used->ring;
     uint32_t mask = queue->num - 1;
     uint16_t idx = queue->used_idx;
 
     if (vhu__unlikely(n > queue->in_use))
         n = queue->in_use;
-    queue->in_use -= n;
-    if (tracked && !report_before(queue, chains, n))
-        return;
-    for (uint32_t i = 0; i < n; i++) {
-        vhu__used_elem *elem = &queue->used->ring[idx++ & mask];
+    for (uint32_t i = 0; i < n; i++)
+        ring[(uint16_t)(idx + i) & mask] =
+            (vhu__used_elem){.id = vhu__le32(chains[i].head), .len = vhu__le32(chains[i].written)};
+    return n;
+}
 
-        elem->id = vhu__le32(chains[i].head);
-        elem->len = vhu__le32(chains[i].written);
-        if (tracked)
-            report_used(queue, elem, sizeof(*elem));
-    }
-    queue->used_idx = idx;
+VHU__ALWAYS_INLINE void publish(vhu_queue *queue, uint32_t n)
+{
+    queue->used_idx = (uint16_t)(queue->used_idx + n);
+    queue->in_use -= n;
     queue->uncalled += n;
-    vhu__store_release_u16(&queue->used->idx, vhu__le16(idx));
-    if (tracked) {
-        report_used(queue, &queue->used->idx, sizeof(queue->used->idx));
-        if (queue->hooks.completed)
-            queue->hooks.completed(queue->hooks.self, chains, n, idx);
+    vhu__store_release_u16(&queue->used->idx, vhu__le16(queue->used_idx));
+}
+
+static void plain_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
+{
+    publish(queue, fill(queue, chains, n));
+}
+
+static void tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
+{
+    const vhu__queue_hooks *hooks = &queue->hooks;
+    uint32_t mask = queue->num - 1;
+
+    for (uint32_t i = 0; hooks->dirty && i < n; i++) {
+        if (!report_dirty(queue, &chains[i])) {
+            vhu_queue_complete(queue, chains, n); /* to the broken ring */
+            return;
+        }
     }
+    n = fill(queue, chains, n);
+    for (uint32_t i = 0; i < n; i++)
+        report_used(queue, &queue->used->ring[(queue->used_idx + i) & mask],
+                    sizeof(vhu__used_elem));
+    if (hooks->completing)
+        hooks->completing(hooks->self, chains, n);
+    publish(queue, n);
+    report_used(queue, &queue->used->idx, sizeof(queue->used->idx));
+    if (hooks->completed)
+        hooks->completed(hooks->self, chains, n, queue->used_idx);
 }
 
 /* --- kick and call --- */
@@ -391,26 +439,6 @@ static bool split_enable_kicks(vhu_queue *queue)
 }
 
 /* --- start --- */
-
-static int plain_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
-{
-    return take(queue, chains, n, false);
-}
-
-static int tracked_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
-{
-    return take(queue, chains, n, true);
-}
-
-static void plain_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
-{
-    complete(queue, chains, n, false);
-}
-
-static void tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
-{
-    complete(queue, chains, n, true);
-}
 
 #define OPS(take_fn, complete_fn)                                                                  \
     {                                                                                              \

@@ -13,6 +13,9 @@
 /* Of the reply to SET_DEVICE_STATE_FD. */
 #define STATE_NO_HANDLE 0x100u
 
+/* Messages that are served in one go: a flood shall not keep its loop from everything else. */
+enum { SERVE_AT_ONCE = 256 };
+
 void vhu__server_init(vhu__server *server, const vhu__role *role, vhu_conn **conn)
 {
     server->role = role;
@@ -161,7 +164,9 @@ static int reply_failure(vhu__server *server)
     case VHU__FAIL_CLOSE:
         return VHU_EDISCONNECT;
     case VHU__FAIL_STATUS:
-        return send_u64(server, STATUS_FAILED);
+        return send_u64(server, reply_kind(server) == VHU__REPLY_STATE
+                                    ? STATUS_FAILED | STATE_NO_HANDLE
+                                    : STATUS_FAILED);
     case VHU__FAIL_EMPTY:
     case VHU__FAIL_NO_HANDLE:
         return send_reply(server, 0);
@@ -175,14 +180,19 @@ static int reply_failure(vhu__server *server)
 
 static int finish(vhu__server *server, int status)
 {
-    int r = status < 0 ? reply_failure(server) : reply_success(server);
+    int r;
 
+    server->role->settle(server, status);
+    r = status < 0 ? reply_failure(server) : reply_success(server);
     vhu__close_all(server->handles, VHU_MAX_HANDLES);
     vhu_handle_close(&server->reply_handle);
     server->state = VHU__IDLE;
     vhu__conn_consume(server->conn);
     if (r < 0)
         vhu__conn_close(server->conn);
+    /* To the caller VHU_EAGAIN says that bytes are missing, and nothing else. */
+    if (status == VHU_EAGAIN)
+        return VHU_EIO;
     return status < 0 ? status : r;
 }
 
@@ -192,8 +202,10 @@ int vhu__server_recv_header(vhu__server *server, vhu_msg_header *header)
 {
     int r;
 
-    if (server->state == VHU__PENDING)
-        return VHU_EAGAIN;
+    if (server->state == VHU__PENDING) {
+        r = vhu__conn_flush(server->conn);
+        return r < 0 ? r : VHU_EAGAIN;
+    }
     r = vhu__conn_recv_header(server->conn, &server->header);
     if (r < 0)
         return r;
@@ -278,7 +290,7 @@ int vhu__server_complete(vhu__server *server, int status)
 
 int vhu__server_serve(vhu__server *server)
 {
-    for (;;) {
+    for (int i = 0; i < SERVE_AT_ONCE; i++) {
         int r = vhu__server_recv_header(server, NULL);
 
         if (r == 0)
@@ -286,4 +298,5 @@ int vhu__server_serve(vhu__server *server)
         if (r == VHU_EAGAIN || (r < 0 && !vhu_conn_is_open(server->conn)))
             return r;
     }
+    return 0;
 }

@@ -39,6 +39,8 @@ typedef struct vhu__role {
     const vhu__request *(*find)(uint32_t code);
     /* Decode the payload into args and call the op. */
     int (*dispatch)(vhu__server *server);
+    /* The status is final: what follows from it for the server itself, before the reply. */
+    void (*settle)(vhu__server *server, int status);
 } vhu__role;
 
 struct vhu__server {

@@ -17,10 +17,10 @@ struct os_stream {
 };
 
 /* Aligned as a header of control data wants it. */
-typedef union control {
+typedef union control_data {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(VHU__HANDLES_PER_RECV * sizeof(int))];
-} control;
+} control_data;
 
 /*
  * Take the descriptors out of what was received. All of them are collected before anything is
@@ -65,7 +65,7 @@ static int stream_recv(void *self, void *buf, size_t capacity, vhu_handle *handl
                        size_t *num_handles)
 {
     const os_stream *stream = self;
-    control control;
+    control_data control;
     struct iovec iov = {.iov_base = buf, .iov_len = capacity};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
@@ -100,7 +100,7 @@ static int stream_send(void *self, const void *buf, size_t len, const vhu_handle
                        size_t num_handles)
 {
     const os_stream *stream = self;
-    control control;
+    control_data control;
     struct iovec iov = {.iov_len = len};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     ssize_t n;

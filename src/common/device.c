@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The device kit on the connection's thread: who is connected, and rings parked for changes. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "device_internal.h"
+
+void vhu__device_log(vhu_device *device, vhu_log_level level, const char *format, ...)
+{
+    char text[192];
+    va_list args;
+
+    if (!device->options.log)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    device->options.log(device->options.log_arg, level, text);
+}
+
+/* --- starting and parking --- */
+
+static bool all_parked(vhu_device *device, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = first; i < first + count; i++) {
+        if (vhu__ring_phase(&device->rings[i]) != VHU__PARKED)
+            return false;
+    }
+    return true;
+}
+
+static void stop_rings(vhu_device *device, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = first; i < first + count; i++)
+        vhu__ring_stop(&device->rings[i]);
+}
+
+/* Requests come in any order: a ring runs as soon as all is there. */
+static bool is_ready(const vhu_ring *ring)
+{
+    return ring->started && ring->has_addr && ring->num != 0 &&
+           (ring->enabled || ring->device->options.serve_disabled) &&
+           vhu_memory_count(ring->device->memory) > 0;
+}
+
+static int start_queue(vhu_ring *ring)
+{
+    const vhu_queue_config config = {
+        .size = sizeof(config),
+        .memory = ring->device->memory,
+        .features = ring->device->features,
+        .num = ring->num,
+        .base = ring->base,
+        .addr = ring->addr,
+    };
+
+    return vhu_queue_start(ring->queue, &config);
+}
+
+int vhu__ring_start(vhu_ring *ring)
+{
+    int r;
+
+    if (!is_ready(ring))
+        return 0;
+    r = start_queue(ring);
+    if (r == 0)
+        vhu__ring_run(ring);
+    return r;
+}
+
+static void start_rings(vhu_device *device, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = first; i < first + count; i++) {
+        vhu_ring *ring = &device->rings[i];
+        int r;
+
+        if (vhu__ring_phase(ring) != VHU__PARKED)
+            continue;
+        r = vhu__ring_start(ring);
+        if (r == 0)
+            continue;
+        vhu__device_log(device, VHU_LOG_ERROR, "ring %u does not start: %s", i, vhu_strerror(r));
+        if (ring->err)
+            vhu_event_signal(ring->err);
+    }
+}
+
+static int conclude(vhu_device *device, const vhu__change *c)
+{
+    int r = c->apply(device, c);
+
+    start_rings(device, c->first, c->count);
+    return r;
+}
+
+int vhu__device_submit(vhu_device *device, const vhu__change *change)
+{
+    stop_rings(device, change->first, change->count);
+    if (all_parked(device, change->first, change->count))
+        return conclude(device, change);
+    device->change = *change;
+    device->waiting = true;
+    return VHU_EPENDING;
+}
+
+/* --- life --- */
+
+static int make_rings(vhu_device *device)
+{
+    uint32_t n = device->options.num_rings;
+    unsigned workers = device->executor.num_workers ? device->executor.num_workers : 1;
+
+    device->rings = calloc(n, sizeof(device->rings[0]));
+    if (!device->rings)
+        return VHU_ENOMEM;
+    for (uint32_t i = 0; i < n; i++) {
+        vhu_ring *ring = &device->rings[i];
+
+        ring->device = device;
+        ring->index = i;
+        ring->worker = i % workers;
+        atomic_init(&ring->phase, VHU__PARKED);
+        atomic_init(&ring->next_call, NULL);
+        atomic_init(&ring->next_err, NULL);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        int r = vhu_queue_new(&device->rings[i].queue);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void destroy(vhu_device *device)
+{
+    for (uint32_t i = 0; device->rings && i < device->options.num_rings; i++) {
+        vhu__ring_reset(&device->rings[i]);
+        vhu_queue_free(device->rings[i].queue);
+    }
+    free(device->rings);
+    vhu_memory_free(device->memory);
+    free(device);
+}
+
+int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vhu_device_ops *ops,
+                   void *self, const vhu_executor *executor, void *executor_arg)
+{
+    vhu_device *device = calloc(1, sizeof(*device));
+    int r = VHU_EINVAL;
+
+    if (!device)
+        return VHU_ENOMEM;
+    if (!vhu__copy_sized(&device->options, sizeof(device->options), options, sizeof(*options)) ||
+        !vhu__copy_sized(&device->ops, sizeof(device->ops), ops, sizeof(*ops)) ||
+        (executor && (!vhu__copy_sized(&device->executor, sizeof(device->executor), executor,
+                                       sizeof(*executor)) ||
+                      device->executor.num_workers == 0)) ||
+        !device->ops.handle_ring || device->options.num_rings == 0 ||
+        device->options.num_rings > VHU_MAX_RINGS) {
+        free(device);
+        return r;
+    }
+    device->self = self;
+    device->executor_arg = executor_arg;
+    device->backend_ops = vhu__device_ops;
+    if (!device->ops.get_config)
+        device->backend_ops.get_config = NULL;
+    if (!device->ops.set_config)
+        device->backend_ops.set_config = NULL;
+    r = vhu_memory_new(&device->memory);
+    if (r == 0)
+        r = make_rings(device);
+    if (r < 0) {
+        destroy(device);
+        return r;
+    }
+    *out = device;
+    return 0;
+}
+
+int vhu_device_free(vhu_device *device)
+{
+    if (!device)
+        return 0;
+    if (!vhu_device_is_idle(device))
+        return VHU_ESTATE;
+    destroy(device);
+    return 0;
+}
+
+bool vhu_device_is_idle(const vhu_device *device)
+{
+    return !device->server && !device->leaving;
+}
+
+vhu_ring *vhu_device_ring(vhu_device *device, uint32_t index)
+{
+    return index < device->options.num_rings ? &device->rings[index] : NULL;
+}
+
+int vhu_device_connect(vhu_device *device, vhu_conn **conn, vhu_backend_server **out)
+{
+    const vhu_backend_server_options options = {.size = sizeof(options),
+                                                .max_rings = device->options.num_rings};
+    int r;
+
+    if (!vhu_device_is_idle(device))
+        return VHU_ESTATE;
+    r = vhu_backend_server_new(&device->server, conn, &device->backend_ops, device, &options);
+    if (r == 0)
+        *out = device->server;
+    return r;
+}
+
+int vhu_device_disconnect(vhu_device *device, void (*done)(void *arg), void *arg)
+{
+    if (!device->server)
+        return VHU_ESTATE;
+    /* Its arguments go with the server. */
+    device->waiting = false;
+    vhu_backend_server_free(device->server);
+    device->server = NULL;
+    device->leaving = true;
+    device->left = done;
+    device->left_arg = arg;
+    stop_rings(device, 0, device->options.num_rings);
+    vhu_device_settle(device);
+    return 0;
+}
+
+static void leave(vhu_device *device)
+{
+    for (uint32_t i = 0; i < device->options.num_rings; i++)
+        vhu__ring_reset(&device->rings[i]);
+    vhu_memory_replace(device->memory, NULL, 0, NULL);
+    device->features = 0;
+    device->leaving = false;
+    if (device->left)
+        device->left(device->left_arg);
+}
+
+void vhu_device_settle(vhu_device *device)
+{
+    const vhu__change change = device->change;
+
+    if (device->leaving) {
+        if (all_parked(device, 0, device->options.num_rings))
+            leave(device);
+    } else if (device->waiting && all_parked(device, change.first, change.count)) {
+        device->waiting = false;
+        vhu_backend_server_complete(device->server, conclude(device, &change));
+    }
+}

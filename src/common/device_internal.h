@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The device kit's two halves: device.c is the connection's thread, device_ring.c the workers'.
+ *
+ * A ring's phase says whose it is. PARKED: the connection's thread may touch everything of it.
+ * In all other phases it is its worker's. Only the connection's thread leaves PARKED, only the
+ * worker enters it, and both say so by a release store that the other acquires.
+ *
+ *      connection's thread                     worker
+ *      PARKED  -> STARTING, wake               STARTING -> RUNNING, serves
+ *      STARTING or RUNNING -> STOPPING, wake   STOPPING -> PARKED when nothing is out, notify
+ */
+#ifndef VHU_DEVICE_INTERNAL_H
+#define VHU_DEVICE_INTERNAL_H
+
+#include <vmm_vhost/device.h>
+#include <vmm_vhost/event.h>
+
+#include "atomic.h"
+#include "util.h"
+
+typedef enum vhu__phase { VHU__PARKED, VHU__STARTING, VHU__RUNNING, VHU__STOPPING } vhu__phase;
+
+/* An event on its way to a running ring's worker: NULL, VHU__NO_EVENT, or one to take over. */
+typedef _Atomic(vhu_event *) vhu__mailbox;
+
+struct vhu_ring {
+    vhu_device *device;
+    uint32_t index;
+    unsigned worker;
+    atomic_int phase; /* vhu__phase */
+    vhu__mailbox next_call;
+    vhu__mailbox next_err;
+
+    /* Whose the phase says. */
+    vhu_queue *queue;
+    void *data;
+    vhu_event *kick;
+    vhu_event *call;
+    vhu_event *err;
+    vhu_vring_addr addr;
+    uint32_t num;
+    uint32_t base;
+    bool has_addr;
+    bool started; /* SET_VRING_KICK came; until GET_VRING_BASE */
+    bool enabled;
+
+    /* The worker's own. */
+    bool live;    /* between ring_started and ring_parked */
+    bool watched; /* the executor waits for the kick */
+    bool quiet;   /* the driver was asked for no kicks */
+    bool stalled; /* something is available, but the device had no room for it */
+    bool broken;  /* that was reported */
+};
+
+/* A change that wants rings parked. Pointers lead to the arguments of the op that asked for it. */
+typedef struct vhu__change {
+    int (*apply)(vhu_device *device, const struct vhu__change *change);
+    uint32_t first; /* rings to park */
+    uint32_t count;
+    uint64_t value;
+    const vhu_mem_region *regions;
+    size_t num_regions;
+    vhu_handle *handles;
+    const vhu_vring_addr *addr;
+    uint32_t *base;
+} vhu__change;
+
+struct vhu_device {
+    vhu_device_options options;
+    vhu_device_ops ops;
+    void *self;
+    vhu_executor executor; /* num_workers 0: the connection's thread does the work */
+    void *executor_arg;
+    vhu_memory *memory; /* changes only while all rings are parked */
+    uint64_t features;  /* likewise */
+    vhu_ring *rings;
+
+    /* The connection's thread's own. */
+    vhu_backend_ops backend_ops;
+    vhu_backend_server *server;
+    bool leaving;
+    void (*left)(void *arg);
+    void *left_arg;
+    bool waiting; /* `change` is held back until its rings are parked */
+    vhu__change change;
+};
+
+extern vhu_event *const vhu__no_event;
+
+static inline vhu__phase vhu__ring_phase(vhu_ring *ring)
+{
+    return (vhu__phase)atomic_load_explicit(&ring->phase, memory_order_acquire);
+}
+
+/* On the worker: one turn of a ring. True if anything was done. */
+bool vhu__ring_step(vhu_ring *ring);
+
+/* From the connection's thread: begin to run a parked ring, or ask a running one to park. */
+void vhu__ring_run(vhu_ring *ring);
+void vhu__ring_stop(vhu_ring *ring);
+
+/* Have an event (NULL: none) used as the ring's call or err from now on; it is taken. */
+void vhu__ring_set_event(vhu_ring *ring, vhu_vring_event which, vhu_event *event);
+
+/* Parked: release all that a front-end gave. */
+void vhu__ring_reset(vhu_ring *ring);
+
+/* Whether all that a ring needs to run has come; and start it then. 0 if it has not. */
+int vhu__ring_start(vhu_ring *ring);
+
+/* Apply a change when its rings are parked: now, or in vhu_device_settle() (VHU_EPENDING). */
+int vhu__device_submit(vhu_device *device, const vhu__change *change);
+
+/* The kit's requests; `self` is the vhu_device. */
+extern const vhu_backend_ops vhu__device_ops;
+
+void vhu__device_log(vhu_device *device, vhu_log_level level, const char *format, ...)
+    VHU__PRINTF(3, 4);
+
+#endif

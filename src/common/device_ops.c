@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The device kit's vhu_backend_ops: each request becomes a change of parked rings or of memory. */
+#include "device_internal.h"
+
+/* --- changes --- */
+
+static int apply_features(vhu_device *device, const vhu__change *c)
+{
+    int r = device->ops.set_features ? device->ops.set_features(device->self, c->value) : 0;
+
+    if (r < 0)
+        return r;
+    device->features = c->value;
+    if (c->value & VHU_BIT(VHU_F_PROTOCOL_FEATURES))
+        return 0;
+    /* A front-end without the extension knows nothing of enabling. */
+    for (uint32_t i = 0; i < device->options.num_rings; i++)
+        device->rings[i].enabled = true;
+    return 0;
+}
+
+static int apply_table(vhu_device *device, const vhu__change *c)
+{
+    return vhu_memory_replace(device->memory, c->regions, c->num_regions, c->handles);
+}
+
+static int apply_add(vhu_device *device, const vhu__change *c)
+{
+    return vhu_memory_add(device->memory, c->regions, c->handles);
+}
+
+static int apply_remove(vhu_device *device, const vhu__change *c)
+{
+    return vhu_memory_remove(device->memory, c->regions);
+}
+
+static int apply_num(vhu_device *device, const vhu__change *c)
+{
+    device->rings[c->first].num = (uint32_t)c->value;
+    return 0;
+}
+
+static int apply_addr(vhu_device *device, const vhu__change *c)
+{
+    device->rings[c->first].addr = *c->addr;
+    device->rings[c->first].has_addr = true;
+    return 0;
+}
+
+static int apply_base(vhu_device *device, const vhu__change *c)
+{
+    device->rings[c->first].base = (uint32_t)c->value;
+    return 0;
+}
+
+static int apply_kick(vhu_device *device, const vhu__change *c)
+{
+    vhu_ring *ring = &device->rings[c->first];
+    vhu_event *kick = NULL;
+    vhu_event *before = ring->kick;
+    bool was_started = ring->started;
+    int r = 0;
+
+    if (*c->handles != VHU_NO_HANDLE)
+        r = vhu_event_adopt_wait(&kick, c->handles);
+    if (r < 0)
+        return r;
+    ring->kick = kick;
+    ring->started = true;
+    r = vhu__ring_start(ring);
+    if (r < 0) {
+        ring->kick = before;
+        ring->started = was_started;
+        before = kick;
+    }
+    vhu_event_free(before);
+    return r;
+}
+
+static int apply_enable(vhu_device *device, const vhu__change *c)
+{
+    device->rings[c->first].enabled = c->value != 0;
+    return 0;
+}
+
+static int apply_get_base(vhu_device *device, const vhu__change *c)
+{
+    vhu_ring *ring = &device->rings[c->first];
+
+    ring->started = false;
+    vhu_event_free(ring->kick);
+    ring->kick = NULL;
+    *c->base = ring->base;
+    return 0;
+}
+
+static int apply_reset_owner(vhu_device *device, const vhu__change *c)
+{
+    for (uint32_t i = c->first; i < c->count; i++)
+        device->rings[i].enabled = false;
+    return 0;
+}
+
+static int apply_reset_device(vhu_device *device, const vhu__change *c)
+{
+    for (uint32_t i = c->first; i < c->count; i++)
+        vhu__ring_reset(&device->rings[i]);
+    device->features = 0;
+    return 0;
+}
+
+/* --- vhu_backend_ops --- */
+
+static int change_all(vhu_device *device, vhu__change c)
+{
+    c.count = device->options.num_rings;
+    return vhu__device_submit(device, &c);
+}
+
+static int change_ring(vhu_device *device, uint32_t ring, vhu__change c)
+{
+    c.first = ring;
+    c.count = 1;
+    return vhu__device_submit(device, &c);
+}
+
+static int get_features(void *self, uint64_t *features)
+{
+    const vhu_device *device = self;
+
+    *features = device->options.features | VHU_QUEUE_FEATURES;
+    return 0;
+}
+
+static int set_features(void *self, uint64_t features)
+{
+    return change_all(self, (vhu__change){.apply = apply_features, .value = features});
+}
+
+static int reset_owner(void *self)
+{
+    return change_all(self, (vhu__change){.apply = apply_reset_owner});
+}
+
+static int reset_device(void *self)
+{
+    return change_all(self, (vhu__change){.apply = apply_reset_device});
+}
+
+static int set_mem_table(void *self, vhu_mem_region *regions, size_t n, vhu_handle *handles)
+{
+    return change_all(
+        self, (vhu__change){
+                  .apply = apply_table, .regions = regions, .num_regions = n, .handles = handles});
+}
+
+static int add_mem_reg(void *self, vhu_mem_region *region, vhu_handle *handle)
+{
+    return change_all(self,
+                      (vhu__change){.apply = apply_add, .regions = region, .handles = handle});
+}
+
+static int rem_mem_reg(void *self, const vhu_mem_region *region)
+{
+    return change_all(self, (vhu__change){.apply = apply_remove, .regions = region});
+}
+
+static int get_max_mem_slots(void *self, uint64_t *slots)
+{
+    (void)self;
+    *slots = VHU_MAX_MEM_SLOTS;
+    return 0;
+}
+
+static int get_queue_num(void *self, uint64_t *num)
+{
+    *num = ((const vhu_device *)self)->options.num_rings;
+    return 0;
+}
+
+static int set_vring_num(void *self, uint32_t ring, uint32_t num)
+{
+    const vhu_device *device = self;
+
+    if (!(device->features & VHU_BIT(VHU_F_RING_PACKED)) && !vhu__is_power_of_2(num))
+        return VHU_EINVAL;
+    return change_ring(self, ring, (vhu__change){.apply = apply_num, .value = num});
+}
+
+static int set_vring_addr(void *self, uint32_t ring, const vhu_vring_addr *addr)
+{
+    return change_ring(self, ring, (vhu__change){.apply = apply_addr, .addr = addr});
+}
+
+static int set_vring_base(void *self, uint32_t ring, uint32_t base)
+{
+    if (base > UINT16_MAX)
+        return VHU_EINVAL;
+    return change_ring(self, ring, (vhu__change){.apply = apply_base, .value = base});
+}
+
+static int get_vring_base(void *self, uint32_t ring, uint32_t *base)
+{
+    return change_ring(self, ring, (vhu__change){.apply = apply_get_base, .base = base});
+}
+
+static int set_vring_event(void *self, uint32_t ring, vhu_vring_event which, vhu_handle *handle)
+{
+    vhu_device *device = self;
+    vhu_event *event = NULL;
+    int r = 0;
+
+    if (which == VHU_VRING_KICK)
+        return change_ring(device, ring, (vhu__change){.apply = apply_kick, .handles = handle});
+    if (*handle != VHU_NO_HANDLE)
+        r = vhu_event_adopt_signal(&event, handle);
+    if (r == 0)
+        vhu__ring_set_event(&device->rings[ring], which, event);
+    return r;
+}
+
+static int set_vring_enable(void *self, uint32_t ring, bool enable)
+{
+    return change_ring(self, ring, (vhu__change){.apply = apply_enable, .value = enable});
+}
+
+static int get_config(void *self, uint32_t offset, void *buf, uint32_t len)
+{
+    const vhu_device *device = self;
+
+    return device->ops.get_config(device->self, offset, buf, len);
+}
+
+static int set_config(void *self, uint32_t offset, const void *buf, uint32_t len, uint32_t flags)
+{
+    const vhu_device *device = self;
+
+    return device->ops.set_config(device->self, offset, buf, len, flags);
+}
+
+const vhu_backend_ops vhu__device_ops = {
+    .size = sizeof(vhu__device_ops),
+    .get_features = get_features,
+    .set_features = set_features,
+    .reset_owner = reset_owner,
+    .set_mem_table = set_mem_table,
+    .set_vring_num = set_vring_num,
+    .set_vring_addr = set_vring_addr,
+    .set_vring_base = set_vring_base,
+    .get_vring_base = get_vring_base,
+    .set_vring_event = set_vring_event,
+    .get_queue_num = get_queue_num,
+    .set_vring_enable = set_vring_enable,
+    .get_config = get_config,
+    .set_config = set_config,
+    .reset_device = reset_device,
+    .get_max_mem_slots = get_max_mem_slots,
+    .add_mem_reg = add_mem_reg,
+    .rem_mem_reg = rem_mem_reg,
+};

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The executor of a device's rings: threads, each with a loop of its own. */
+#ifndef VHU_UV_WORKERS_H
+#define VHU_UV_WORKERS_H
+
+#include <vmm_vhost/uv.h>
+
+typedef struct vhu__uv_workers vhu__uv_workers;
+
+/* For vhu_device_new(), with the workers as its argument. */
+void vhu__uv_workers_executor(const vhu__uv_workers *workers, vhu_executor *executor);
+
+/*
+ * `notify` is called from any thread: for the executor's, and when the last worker has ended.
+ * The threads do not run yet.
+ */
+int vhu__uv_workers_new(vhu__uv_workers **out, const vhu_uv_device_options *options,
+                        void (*notify)(void *arg), void *arg);
+
+/* Start them for a device, with the `self` of its ops; waits until each has begun or failed. */
+int vhu__uv_workers_start(vhu__uv_workers *workers, vhu_device *device, void *self);
+
+/* Ask them to end; whether all have. Afterwards they can be freed. */
+void vhu__uv_workers_stop(vhu__uv_workers *workers);
+bool vhu__uv_workers_ended(const vhu__uv_workers *workers);
+
+/* Waits for threads that have ended, which takes no time. */
+void vhu__uv_workers_free(vhu__uv_workers *workers);
+
+#endif

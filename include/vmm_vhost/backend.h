@@ -82,8 +82,8 @@ typedef struct vhu_backend_ops {
     int (*set_vring_event)(void *self, uint32_t ring, vhu_vring_event which, vhu_handle *handle);
 
     /*
-     * The protocol features the device wants; NULL or too many: those that its ops allow. The
-     * server always offers REPLY_ACK.
+     * *features holds those that the ops allow: take out what the device does not want. NULL: it
+     * wants them all. The server always offers REPLY_ACK.
      */
     int (*get_protocol_features)(void *self, uint64_t *features);
     int (*set_protocol_features)(void *self, uint64_t features);

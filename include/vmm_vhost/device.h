@@ -103,6 +103,13 @@ VHU_API int vhu_device_disconnect(vhu_device *device, void (*done)(void *arg), v
 /* No front-end is connected and no ring runs. */
 VHU_API bool vhu_device_is_idle(const vhu_device *device);
 
+/*
+ * The configuration has changed: tell the front-end (CONFIG_CHANGE_MSG), on the channel that it
+ * gave for such messages. VHU_ENOSYS if it gave none or does not read the configuration,
+ * VHU_ESTATE if nobody is connected, or why sending failed. On the connection's thread.
+ */
+VHU_API int vhu_device_config_changed(vhu_device *device);
+
 /* On the connection's thread, after `notify`: go on with what waited for rings to park. */
 VHU_API void vhu_device_settle(vhu_device *device);
 

@@ -85,6 +85,26 @@ typedef enum vhu_frontend_request {
         VHU_REQ_END
 } vhu_frontend_request;
 
+/* Section "Back-end message types". X(name, code) */
+#define VHU_BACKEND_REQUEST_MAP(X)                                                                 \
+    X(IOTLB_MSG, 1)                                                                                \
+    X(CONFIG_CHANGE_MSG, 2)                                                                        \
+    X(VRING_HOST_NOTIFIER_MSG, 3)                                                                  \
+    X(VRING_CALL, 4)                                                                               \
+    X(VRING_ERR, 5)                                                                                \
+    X(SHARED_OBJECT_ADD, 6)                                                                        \
+    X(SHARED_OBJECT_REMOVE, 7)                                                                     \
+    X(SHARED_OBJECT_LOOKUP, 8)                                                                     \
+    X(SHMEM_MAP, 9)                                                                                \
+    X(SHMEM_UNMAP, 10)
+
+typedef enum vhu_backend_request {
+#define VHU_REQUEST_ENUM(name, code) VHU_BACKEND_REQ_##name = (code),
+    VHU_BACKEND_REQUEST_MAP(VHU_REQUEST_ENUM)
+#undef VHU_REQUEST_ENUM
+        VHU_BACKEND_REQ_END
+} vhu_backend_request;
+
 /* Section "Protocol features": bit numbers. X(name, bit) */
 #define VHU_PROTOCOL_FEATURE_MAP(X)                                                                \
     X(MQ, 0)                                                                                       \

@@ -96,12 +96,12 @@ int vhu__backend_set_features(vhu_backend_server *b)
 
 static int offered_protocol_features(vhu_backend_server *b, uint64_t *features)
 {
-    uint64_t wanted = UINT64_MAX;
     int r = 0;
 
+    *features = allowed(&b->ops, UINT64_MAX);
     if (b->ops.get_protocol_features)
-        r = b->ops.get_protocol_features(b->self, &wanted);
-    *features = allowed(&b->ops, wanted);
+        r = b->ops.get_protocol_features(b->self, features);
+    *features = allowed(&b->ops, *features);
     return r;
 }
 

@@ -495,11 +495,12 @@ int vhu_conn_wait(vhu_conn *conn, int timeout_ms)
     unsigned events;
     int r;
 
-    if (vhu_conn_pending(conn))
-        return 0;
-    r = vhu__conn_flush(conn);
+    r = vhu_conn_pending(conn) ? 0 : vhu__conn_flush(conn);
     if (r < 0 && r != VHU_EAGAIN)
         return r;
+    /* Sending may have made room for the answer to what is here already. */
+    if (vhu_conn_pending(conn))
+        return 0;
     deadline_ms = vhu_conn_deadline_ms(conn);
     events = vhu_conn_wait_events(conn);
     if (events == 0)

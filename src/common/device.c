@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conn.h"
 #include "device_internal.h"
+#include "wire.h"
 
 void vhu__device_log(vhu_device *device, vhu_log_level level, const char *format, ...)
 {
@@ -223,6 +225,8 @@ int vhu_device_disconnect(vhu_device *device, void (*done)(void *arg), void *arg
     device->waiting = false;
     vhu_backend_server_free(device->server);
     device->server = NULL;
+    vhu_conn_free(device->channel);
+    device->channel = NULL;
     device->leaving = true;
     device->left = done;
     device->left_arg = arg;
@@ -240,6 +244,21 @@ static void leave(vhu_device *device)
     device->leaving = false;
     if (device->left)
         device->left(device->left_arg);
+}
+
+int vhu_device_config_changed(vhu_device *device)
+{
+    const vhu_msg_header header = {.request = VHU_BACKEND_REQ_CONFIG_CHANGE_MSG,
+                                   .flags = VHU_VERSION_1};
+    uint8_t message[VHU__WIRE_HEADER];
+
+    if (!device->server)
+        return VHU_ESTATE;
+    if (!device->channel ||
+        !(vhu_backend_server_protocol_features(device->server) & VHU_BIT(VHU_PF_CONFIG)))
+        return VHU_ENOSYS;
+    vhu__wire_store_header(message, &header);
+    return vhu__conn_send(device->channel, message, sizeof(message), NULL, 0);
 }
 
 void vhu_device_settle(vhu_device *device)

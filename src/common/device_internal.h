@@ -79,6 +79,7 @@ struct vhu_device {
     /* The connection's thread's own. */
     vhu_backend_ops backend_ops;
     vhu_backend_server *server;
+    vhu_conn *channel; /* for messages of our own; NULL: the front-end gave none */
     bool leaving;
     void (*left)(void *arg);
     void *left_arg;

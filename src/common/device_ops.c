@@ -124,6 +124,14 @@ static int change_ring(vhu_device *device, uint32_t ring, vhu__change c)
     return vhu__device_submit(device, &c);
 }
 
+/* What this kit does: the channel carries CONFIG_CHANGE_MSG, and nothing with handles. */
+static int get_protocol_features(void *self, uint64_t *features)
+{
+    (void)self;
+    *features &= ~(VHU_BIT(VHU_PF_BACKEND_SEND_FD) | VHU_BIT(VHU_PF_HOST_NOTIFIER));
+    return 0;
+}
+
 static int get_features(void *self, uint64_t *features)
 {
     const vhu_device *device = self;
@@ -224,6 +232,16 @@ static int set_vring_enable(void *self, uint32_t ring, bool enable)
     return change_ring(self, ring, (vhu__change){.apply = apply_enable, .value = enable});
 }
 
+static int set_backend_channel(void *self, vhu_conn **channel)
+{
+    vhu_device *device = self;
+
+    vhu_conn_free(device->channel);
+    device->channel = *channel;
+    *channel = NULL;
+    return 0;
+}
+
 static int get_config(void *self, uint32_t offset, void *buf, uint32_t len)
 {
     const vhu_device *device = self;
@@ -249,8 +267,10 @@ const vhu_backend_ops vhu__device_ops = {
     .set_vring_base = set_vring_base,
     .get_vring_base = get_vring_base,
     .set_vring_event = set_vring_event,
+    .get_protocol_features = get_protocol_features,
     .get_queue_num = get_queue_num,
     .set_vring_enable = set_vring_enable,
+    .set_backend_channel = set_backend_channel,
     .get_config = get_config,
     .set_config = set_config,
     .reset_device = reset_device,

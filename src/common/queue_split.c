@@ -18,9 +18,9 @@
 #define MAX_CHAIN_LEN (UINT64_C(1) << 32)
 
 /*
- * The table of descriptors that a walk is in, and the next one. It is to stay in registers: its
- * address goes to inlined functions only. A table that does not lie in one piece here, or is not
- * aligned, has no descriptors as far as this goes; queue->pieces has them.
+ * The table of descriptors that a walk is in, and the next one. Passed by value, to stay in
+ * registers. A table that does not lie in one piece here, or is not aligned, has no descriptors as
+ * far as this goes; queue->pieces has them.
  */
 typedef struct cursor {
     const volatile vhu__desc *table;
@@ -61,82 +61,97 @@ static bool copy_pieces(vhu_queue *queue, uint64_t addr, vhu__desc *desc)
     return true;
 }
 
-static bool in_indirect(const vhu_queue *queue, const cursor *c)
+static inline bool in_indirect(const vhu_queue *queue, cursor c)
 {
-    return c->table != queue->desc;
+    return c.table != queue->desc;
 }
 
 /* Descriptors of the table that the walk is in. */
-static uint32_t table_size(const vhu_queue *queue, const cursor *c)
+static inline uint32_t table_size(const vhu_queue *queue, cursor c)
 {
-    return c->table ? c->count : queue->pieces.count;
+    return c.table ? c.count : queue->pieces.count;
 }
 
-static bool break_loop(vhu_queue *queue, const cursor c)
+static bool break_loop(vhu_queue *queue, cursor c)
 {
     return vhu__queue_break(queue, "descriptors form a loop: more than the %" PRIu32 " of the %s",
-                            table_size(queue, &c), in_indirect(queue, &c) ? "table" : "ring");
+                            table_size(queue, c), in_indirect(queue, c) ? "table" : "ring");
 }
 
 /* For a descriptor that is not simply in the table. */
-static bool load_slowly(vhu_queue *queue, const cursor c, vhu__desc *desc)
+static bool load_slowly(vhu_queue *queue, cursor c, vhu__desc *desc)
 {
-    if (c.next >= table_size(queue, &c))
+    if (c.next >= table_size(queue, c))
         return vhu__queue_break(queue, "descriptor %" PRIu32 " is asked for, the %s has %" PRIu32,
-                                c.next, in_indirect(queue, &c) ? "table" : "ring",
-                                table_size(queue, &c));
+                                c.next, in_indirect(queue, c) ? "table" : "ring",
+                                table_size(queue, c));
     return copy_pieces(queue, queue->pieces.addr + sizeof(*desc) * (uint64_t)c.next, desc);
 }
 
-VHU__ALWAYS_INLINE bool load_desc(vhu_queue *queue, const cursor *c, vhu__desc *desc)
+VHU__ALWAYS_INLINE bool load_desc(vhu_queue *queue, cursor c, vhu__desc *desc)
 {
-    vhu__desc slow;
+    vhu__desc slow; /* so that *desc can be in registers */
 
-    if (vhu__likely(c->next < c->count)) {
-        *desc = copy(&c->table[c->next]);
+    if (vhu__likely(c.next < c.count)) {
+        *desc = copy(&c.table[c.next]);
         return true;
     }
-    if (!load_slowly(queue, *c, &slow))
+    if (!load_slowly(queue, c, &slow))
         return false;
     *desc = slow;
     return true;
 }
 
-static bool break_indirect(vhu_queue *queue, const vhu__desc desc, bool nested)
+/* Whether all of a buffer is in one region, which is then the window. */
+VHU__ALWAYS_INLINE bool in_window(vhu_queue *queue, uint64_t addr, uint32_t len)
 {
-    if (!queue->indirect)
-        return vhu__queue_break(queue, "indirect descriptor, but the feature was not negotiated");
-    if (nested)
-        return vhu__queue_break(queue, "indirect descriptor inside an indirect table");
-    if (desc.flags & VHU__DESC_NEXT)
-        return vhu__queue_break(queue, "indirect descriptor with a next one (flags 0x%x)",
-                                (unsigned)desc.flags);
-    return vhu__queue_break(
-        queue, "indirect table of %" PRIu32 " bytes: not 1 to %u descriptors of 16 bytes", desc.len,
-        VHU_MAX_RING_SIZE);
+    return vhu__likely(vhu__window_has(&queue->window, addr, len)) ||
+           (len > 0 && vhu__memory_look(queue->memory, &queue->window, addr, len) == len);
 }
 
-/* Make the cursor walk the table that `desc` points to. Its WRITE flag is to be ignored. */
-VHU__ALWAYS_INLINE bool enter_indirect(vhu_queue *queue, cursor *c, const vhu__desc *desc)
+static void break_indirect(vhu_queue *queue, cursor c, vhu__desc desc)
 {
-    uint32_t count = desc->len / (uint32_t)sizeof(vhu__desc);
-    const uint8_t *table;
+    const char *why = "its address wraps round";
 
-    if (vhu__unlikely(!queue->indirect || in_indirect(queue, c) || (desc->flags & VHU__DESC_NEXT) ||
-                      desc->len % sizeof(vhu__desc) != 0 || count - 1 >= VHU_MAX_RING_SIZE))
-        return break_indirect(queue, *desc, in_indirect(queue, c));
-    if (vhu__likely(vhu__window_has(&queue->window, desc->addr, desc->len)) ||
-        vhu__memory_look(queue->memory, &queue->window, desc->addr, desc->len) == desc->len) {
-        table = vhu__window_at(&queue->window, desc->addr);
-        if (vhu__likely((uintptr_t)table % sizeof(uint64_t) == 0)) {
-            *c = (cursor){.table = (const volatile void *)table, .count = count};
-            return true;
-        }
+    if (!queue->indirect)
+        why = "the feature was not negotiated";
+    else if (in_indirect(queue, c))
+        why = "it is in an indirect table itself";
+    else if (desc.flags & VHU__DESC_NEXT)
+        why = "it has a next descriptor, too";
+    else if (desc.len % sizeof(desc) != 0 || desc.len == 0)
+        why = "its length is no number of descriptors";
+    else if (desc.len / sizeof(desc) > VHU_MAX_RING_SIZE)
+        why = "its table has more than 32768 descriptors";
+    vhu__queue_break(queue,
+                     "indirect descriptor (%" PRIu32 " bytes at 0x%" PRIx64 ", flags 0x%x): %s",
+                     desc.len, desc.addr, (unsigned)desc.flags, why);
+}
+
+/*
+ * The table that `desc` points to; its WRITE flag is to be ignored. A table of size 0 if the ring
+ * broke.
+ */
+static cursor enter_indirect(vhu_queue *queue, cursor c, vhu__desc desc)
+{
+    uint32_t count = desc.len / (uint32_t)sizeof(desc);
+    const volatile void *table;
+
+    queue->pieces.count = 0;
+    if (vhu__unlikely(!queue->indirect || in_indirect(queue, c) || (desc.flags & VHU__DESC_NEXT) ||
+                      desc.len % sizeof(desc) != 0 || count - 1 >= VHU_MAX_RING_SIZE ||
+                      desc.addr + desc.len < desc.addr)) {
+        break_indirect(queue, c, desc);
+        return (cursor){0};
     }
-    queue->pieces.addr = desc->addr;
+    if (in_window(queue, desc.addr, desc.len)) {
+        table = vhu__window_at(&queue->window, desc.addr);
+        if (vhu__likely((uintptr_t)table % sizeof(uint64_t) == 0))
+            return (cursor){.table = table, .count = count};
+    }
+    queue->pieces.addr = desc.addr;
     queue->pieces.count = count;
-    *c = (cursor){0};
-    return desc->addr + desc->len > desc->addr || break_outside(queue, desc->addr, desc->len);
+    return (cursor){0};
 }
 
 /* --- take --- */
@@ -147,60 +162,62 @@ VHU__ALWAYS_INLINE bool enter_indirect(vhu_queue *queue, cursor *c, const vhu__d
  */
 typedef struct sink {
     vhu_buf *next;
-    vhu_buf *stop;      /* the nearer one of: */
-    vhu_buf *room_end;  /* where the caller's entries end */
+    vhu_buf *stop;      /* the nearer one of where the caller's entries end, and: */
     vhu_buf *table_end; /* where the table's descriptors would */
 } sink;
 
-static inline vhu_buf *nearer(vhu_buf *a, vhu_buf *b)
+static inline vhu_buf *nearer(const vhu_chain *chain, vhu_buf *table_end)
 {
-    return a < b ? a : b;
+    vhu_buf *end = chain->bufs + chain->capacity;
+
+    return end < table_end ? end : table_end;
 }
 
-/* Append a buffer that is in several regions, in another one, empty, or one too many. */
-static bool append_slowly(vhu_queue *queue, const cursor c, sink *to, uint64_t addr, uint32_t len)
+/* Append a buffer that is in several regions, empty, nowhere, or one too many. */
+static bool append_slowly(vhu_queue *queue, const vhu_chain *chain, cursor c, sink *to,
+                          vhu__desc desc)
 {
     if (to->next == to->table_end)
         return break_loop(queue, c);
     to->table_end--;
-    while (len > 0) {
-        uint64_t here = vhu__memory_look(queue->memory, &queue->window, addr, len);
+    while (desc.len > 0) {
+        uint64_t here = vhu__memory_look(queue->memory, &queue->window, desc.addr, desc.len);
 
         if (here == 0)
-            return break_outside(queue, addr, len);
-        if (to->next == to->room_end)
-            return vhu__queue_break(queue, "the request has more buffers than there is room for");
-        *to->next++ = (vhu_buf){vhu__window_at(&queue->window, addr), (size_t)here};
+            return break_outside(queue, desc.addr, desc.len);
+        if (to->next == chain->bufs + chain->capacity)
+            return vhu__queue_break(queue, "request of more than %" PRIu32 " buffers",
+                                    chain->capacity);
+        *to->next++ = (vhu_buf){vhu__window_at(&queue->window, desc.addr), (size_t)here};
         to->table_end++;
-        addr += here;
-        len -= (uint32_t)here;
+        desc.addr += here;
+        desc.len -= (uint32_t)here;
     }
-    to->stop = nearer(to->room_end, to->table_end);
+    to->stop = nearer(chain, to->table_end);
     return true;
 }
 
-VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t head,
-                                   vhu__window *window)
+VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t head)
 {
     cursor c = {.table = queue->desc, .count = queue->num, .next = head};
-    sink to = {.next = chain->bufs,
-               .room_end = chain->bufs + chain->capacity,
-               .table_end = chain->bufs + queue->num};
-    vhu_buf *readable_end = chain->bufs;
+    sink to = {.next = chain->bufs, .table_end = chain->bufs + queue->num};
+    const vhu_buf *readable_end = chain->bufs;
     uint64_t len = 0, readable_len = 0; /* cannot wrap: at most 65536 times 32 bits */
     uint32_t flags = 0;                 /* of the descriptor before */
     vhu__desc desc;
 
-    to.stop = nearer(to.room_end, to.table_end);
-    do {
-        if (!load_desc(queue, &c, &desc))
+    chain->head = head;
+    chain->written = 0;
+    to.stop = nearer(chain, to.table_end);
+    for (;;) {
+        if (!load_desc(queue, c, &desc))
             return false;
         if (desc.flags & VHU__DESC_INDIRECT) {
-            if (!enter_indirect(queue, &c, &desc))
+            c = enter_indirect(queue, c, desc);
+            if (table_size(queue, c) == 0)
                 return false;
-            to.table_end = to.next + table_size(queue, &c);
-            to.stop = nearer(to.room_end, to.table_end);
-            flags |= VHU__DESC_NEXT;
+            to.table_end = to.next + table_size(queue, c);
+            to.stop = nearer(chain, to.table_end);
             continue;
         }
         if ((desc.flags ^ flags) & VHU__DESC_WRITE) {
@@ -211,19 +228,19 @@ VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t 
         }
         flags = desc.flags;
         len += desc.len;
-        if (vhu__likely(to.next != to.stop && vhu__window_has(window, desc.addr, desc.len))) {
-            *to.next++ = (vhu_buf){vhu__window_at(window, desc.addr), desc.len};
+        if (vhu__likely(to.next != to.stop && in_window(queue, desc.addr, desc.len))) {
+            *to.next++ = (vhu_buf){vhu__window_at(&queue->window, desc.addr), desc.len};
         } else {
-            sink copy_of = to;
+            sink slow = to;
 
-            if (!append_slowly(queue, c, &copy_of, desc.addr, desc.len))
+            if (!append_slowly(queue, chain, c, &slow, desc))
                 return false;
-            to = copy_of;
-            *window = queue->window;
+            to = slow;
         }
+        if (!(flags & VHU__DESC_NEXT))
+            break;
         c.next = desc.next;
-    } while (flags & VHU__DESC_NEXT);
-
+    }
     if (vhu__unlikely(len > MAX_CHAIN_LEN))
         return vhu__queue_break(queue, "request of %" PRIu64 " bytes, more than 2^32", len);
     if (!(flags & VHU__DESC_WRITE)) {
@@ -232,8 +249,6 @@ VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t 
     }
     chain->num_readable = (uint32_t)(readable_end - chain->bufs);
     chain->num_writable = (uint32_t)(to.next - readable_end);
-    chain->head = head;
-    chain->written = 0;
     chain->readable_len = readable_len;
     chain->writable_len = len - readable_len;
     return true;
@@ -256,7 +271,6 @@ static int plain_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
     uint16_t idx = vhu__le16(vhu__load_acquire_u16(&avail->idx));
     uint32_t ready = (uint16_t)(idx - queue->avail_idx);
     uint32_t mask = queue->num - 1;
-    vhu__window window = queue->window;
     uint32_t i;
 
     /* What is available and what is out are different descriptors. */
@@ -266,15 +280,15 @@ static int plain_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
     }
     if (n > ready)
         n = ready;
-    idx = queue->avail_idx;
-    for (i = 0; i < n; i++, idx++) {
-        if (!take_chain(queue, &chains[i],
-                        vhu__le16(vhu__load_relaxed_u16(&avail->ring[idx & mask])), &window))
+    for (i = 0; i < n; i++) {
+        const uint16_t *entry = &avail->ring[(queue->avail_idx + i) & mask];
+
+        if (!take_chain(queue, &chains[i], vhu__le16(vhu__load_relaxed_u16(entry))))
             break;
     }
-    queue->avail_idx = idx;
+    queue->avail_idx = (uint16_t)(queue->avail_idx + i);
     queue->in_use += i;
-    return vhu__unlikely(i < n) && i == 0 ? VHU_EBROKEN_RING : (int)i;
+    return i < n && i == 0 ? VHU_EBROKEN_RING : (int)i;
 }
 
 static int tracked_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
@@ -299,12 +313,13 @@ static bool report_dirty(vhu_queue *queue, const vhu_chain *chain)
     while (written > 0) {
         if (left-- == 0)
             return break_loop(queue, c);
-        if (!load_desc(queue, &c, &desc))
+        if (!load_desc(queue, c, &desc))
             return false;
         if (desc.flags & VHU__DESC_INDIRECT) {
-            if (!enter_indirect(queue, &c, &desc))
+            c = enter_indirect(queue, c, desc);
+            left = table_size(queue, c);
+            if (left == 0)
                 return false;
-            left = table_size(queue, &c);
             continue;
         }
         while ((desc.flags & VHU__DESC_WRITE) && desc.len > 0 && written > 0) {
@@ -336,9 +351,10 @@ static void report_used(const vhu_queue *queue, const void *at, uint64_t len)
 /* Fill used entries, still unseen: how many. */
 VHU__ALWAYS_INLINE uint32_t fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 {
-    vhu__used_elem *ring = queue->used->ring;
+    /* Volatile keeps one store per member: copied at once they could not be forwarded to here. */
+    volatile vhu__used_elem *ring = queue->used->ring;
     uint32_t mask = queue->num - 1;
-    uint16_t idx = queue->used_idx;
+    uint32_t idx = queue->used_idx;
 
     if (vhu__unlikely(n > queue->in_use))
         n = queue->in_use;

@@ -163,7 +163,8 @@ VHU_API void vhu_backend_server_free(vhu_backend_server *server);
  * Step 1: receive a header, and the handles attached to it. Nothing is known of its request yet
  * but that it is framed. `header` may be NULL. Never blocks.
  *   0                      go on with step 2; calling step 1 again gives the same header
- *   VHU_EAGAIN             bytes are missing, or a held back reply is: wait, call again
+ *   VHU_EAGAIN             bytes are missing, or a held back reply is: wait, call again. Bytes
+ *                          that have come since the last receive may not be seen before waiting
  *   VHU_ECLIENT_EXIT       the peer closed between messages
  *   VHU_EDISCONNECT        the peer closed inside a header, or the connection is closed already
  *   VHU_EINVALID_MESSAGE   framing is lost

@@ -37,6 +37,7 @@ struct vhu_conn {
     bool open;
     bool held;
     bool has_header; /* `header` is the message at in.start */
+    bool drained;    /* the last receive has taken all there was: wait before the next */
     vhu_msg_header header;
     uint64_t in_deadline; /* 0: none */
     uint64_t out_deadline;
@@ -333,6 +334,10 @@ static int recv_some(vhu_conn *conn)
     size_t num_handles = VHU__HANDLES_PER_RECV;
     int n;
 
+    if (conn->drained) {
+        conn->drained = false;
+        return starved(conn);
+    }
     /* Room for a whole message behind what there is of one. */
     if (IN_SIZE - in->start < VHU__WIRE_MESSAGE_MAX)
         compact(in);
@@ -342,6 +347,10 @@ static int recv_some(vhu_conn *conn)
         return starved(conn);
     if (n <= 0)
         return disconnected(conn, n < 0 ? n : VHU_EDISCONNECT);
+    /* A stream that gave less than it could has no more; to ask it would cost a system call. */
+    conn->drained = conn->transport.wait_handle && num_handles == 0 &&
+                    !(conn->transport.flags & VHU_TRANSPORT_MESSAGES) &&
+                    (size_t)n < IN_SIZE - in->end;
     in->end += (size_t)n;
     if (num_handles > 0 &&
         !vhu__handles_push(&in->handles, handles, num_handles, in->position + queued(in) - 1))
@@ -507,6 +516,7 @@ int vhu_conn_wait(vhu_conn *conn, int timeout_ms)
         return VHU_EPENDING;
     if (!conn->transport.wait)
         return VHU_EAGAIN;
+    conn->drained = false;
     if (deadline_ms >= 0 && (timeout_ms < 0 || deadline_ms < timeout_ms)) {
         r = conn->transport.wait(conn->self, events, deadline_ms);
         /* The connection's own deadline: its owner finds out when it goes on. */

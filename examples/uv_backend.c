@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The same entropy device (virtio-rng) on libuv: its ring has a thread of its own, front-ends come
+ * and go, and SIGTERM ends it.
+ *
+ *     uv_backend /tmp/rng.sock
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <vmm_vhost/uv.h>
+
+static void handle_ring(void *self, vhu_ring *ring)
+{
+    vhu_buf bufs[16];
+    vhu_chain chain = {.bufs = bufs, .capacity = 16};
+
+    (void)self;
+    while (vhu_ring_take(ring, &chain, 1) == 1) {
+        chain.written = 0;
+        for (uint32_t i = 0; i < chain.num_writable; i++) {
+            ssize_t n = getrandom(bufs[chain.num_readable + i].base,
+                                  bufs[chain.num_readable + i].len, 0);
+
+            if (n < 0)
+                break;
+            chain.written += (uint32_t)n;
+        }
+        vhu_ring_complete(ring, &chain, 1);
+    }
+    vhu_ring_flush(ring);
+}
+
+static void on_disconnected(void *self, int error)
+{
+    (void)self;
+    printf("the front-end has gone: %s\n", vhu_strerror(error));
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    vhu_uv_device_close(handle->data, NULL, NULL);
+    uv_close((uv_handle_t *)handle, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    const vhu_device_options options = {.size = sizeof(options), .num_rings = 1};
+    const vhu_device_ops ops = {.size = sizeof(ops), .handle_ring = handle_ring};
+    const vhu_uv_device_options uv_options = {
+        .size = sizeof(uv_options), .spin_us = 20, .disconnected = on_disconnected};
+    uv_loop_t *loop = uv_default_loop();
+    uv_signal_t terminate;
+    vhu_uv_device *device;
+    vhu_listener *listener = NULL;
+    int r = argc == 2 ? vhu_listener_new(&listener, argv[1], NULL) : VHU_EINVAL;
+
+    if (r == 0)
+        r = vhu_uv_device_new(&device, loop, &options, &ops, NULL, &uv_options);
+    if (r < 0) {
+        fprintf(stderr, "usage: uv_backend SOCKET (%s)\n", vhu_strerror(r));
+        vhu_listener_free(listener);
+        return 1;
+    }
+    uv_signal_init(loop, &terminate);
+    terminate.data = device;
+    uv_signal_start(&terminate, on_signal, SIGTERM);
+    r = vhu_uv_device_listen(device, &listener);
+    if (r == 0) {
+        setvbuf(stdout, NULL, _IOLBF, 0);
+        printf("ready on %s\n", argv[1]);
+    } else {
+        on_signal(&terminate, 0);
+    }
+    uv_run(loop, UV_RUN_DEFAULT);
+    vhu_listener_free(listener);
+    uv_loop_close(loop);
+    return r < 0;
+}

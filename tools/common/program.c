@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <vmm_vhost/version.h>
+
+/* How long requests that were taken may go on when the program shall end. */
+enum { STOP_MS = 2000 };
+
+enum { MAX_OPTIONS = 32 };
+
+void program_say(const struct program *program, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    fprintf(stderr, "%s: %s\n", program->info->name, line);
+}
+
+void program_init(struct program *program, const struct program_info *info)
+{
+    memset(program, 0, sizeof *program);
+    program->info = info;
+    program->settings = (struct program_settings){
+        .fd = PROGRAM_NO_FD, .socket_mode = 0600, .num_queues = 1, .spin_us = 50};
+}
+
+/* --- options --- */
+
+static void print_help(const struct program_info *info, const struct option_row *rows,
+                       size_t num_rows)
+{
+    printf("%s: %s\n\nusage: %s [OPTION...]\n\n", info->name, info->summary, info->name);
+    options_help(rows, num_rows);
+}
+
+static bool asks_for_capabilities(int argc, char **argv)
+{
+    for (int i = 1; i < argc; ++i)
+        if (strcmp(argv[i], "--print-capabilities") == 0)
+            return true;
+    return false;
+}
+
+static enum program_verdict check_settings(struct program *program)
+{
+    struct program_settings *settings = &program->settings;
+    const bool has_fd = settings->fd != PROGRAM_NO_FD;
+
+    if (!settings->socket_path && !has_fd) {
+        program_say(program, "--socket-path=PATH or --fd=N is needed (see --help)");
+        return PROGRAM_WRONG;
+    }
+    if (settings->socket_path && has_fd) {
+        program_say(program, "--socket-path and --fd exclude each other");
+        return PROGRAM_WRONG;
+    }
+    if (has_fd && fcntl((int)settings->fd, F_GETFD) == -1) {
+        program_say(program, "--fd=%u: %s", settings->fd, strerror(errno));
+        return PROGRAM_WRONG;
+    }
+    if (settings->workers == 0)
+        settings->workers = uv_available_parallelism();
+    if (settings->workers > settings->num_queues)
+        settings->workers = settings->num_queues; /* more would have nothing to do */
+    return PROGRAM_RUN;
+}
+
+enum program_verdict program_parse(struct program *program, const struct option_row *own,
+                                   size_t num_own, int argc, char **argv)
+{
+    struct program_settings *settings = &program->settings;
+    bool capabilities = asks_for_capabilities(argc, argv);
+    const struct option_row common[] = {
+        {"socket-path", OPTION_TEXT, &settings->socket_path, "PATH",
+         "listen here; \"@NAME\" is abstract", 0, 0},
+        {"fd", OPTION_NUMBER, &settings->fd, "N",
+         "use this inherited socket, a connected or a listening one", 0, 0x7fffffff},
+        {"socket-mode", OPTION_MODE, &settings->socket_mode, "MODE",
+         "permission bits of the socket, octal (0600)", 0, 0777},
+        {"num-queues", OPTION_NUMBER, &settings->num_queues, "N", "queues offered (1)", 1,
+         VHU_MAX_RINGS},
+        {"workers", OPTION_NUMBER, &settings->workers, "N",
+         "threads (one for each queue, at most one for each processor)", 1, VHU_MAX_RINGS},
+        {"spin-us", OPTION_NUMBER, &settings->spin_us, "N",
+         "microseconds to look for more before sleeping (50)", 0, 1000000},
+        {"print-capabilities", OPTION_FLAG, &capabilities, NULL,
+         "print what this program can do, as JSON", 0, 0},
+        {"verbose", OPTION_FLAG, &settings->verbose, NULL, "tell more on stderr", 0, 0},
+        {"help", OPTION_FLAG, &settings->help, NULL, "print this", 0, 0},
+        {"version", OPTION_FLAG, &settings->version, NULL, "print the version", 0, 0},
+    };
+    const size_t num_common = sizeof common / sizeof common[0];
+    struct option_row rows[MAX_OPTIONS];
+
+    if (num_own + num_common > MAX_OPTIONS)
+        return PROGRAM_WRONG;
+    memcpy(rows, own, num_own * sizeof *own);
+    memcpy(rows + num_own, common, sizeof common);
+    /* Whatever else is given with it shall be ignored, right or wrong. */
+    if (!capabilities && options_parse(program->info->name, rows, num_own + num_common, argc, argv))
+        return PROGRAM_WRONG;
+    if (capabilities) {
+        puts(program->info->capabilities);
+        return PROGRAM_DONE;
+    }
+    if (settings->help) {
+        print_help(program->info, rows, num_own + num_common);
+        return PROGRAM_DONE;
+    }
+    if (settings->version) {
+        printf("%s %s\n", program->info->name, VHU_VERSION_STRING);
+        return PROGRAM_DONE;
+    }
+    return check_settings(program);
+}
+
+/* --- the end --- */
+
+static void release_loop(struct program *program)
+{
+    uv_close((uv_handle_t *)&program->signals[0], NULL);
+    uv_close((uv_handle_t *)&program->signals[1], NULL);
+    uv_close((uv_handle_t *)&program->deadline, NULL);
+}
+
+static void on_device_closed(void *arg)
+{
+    release_loop(arg);
+}
+
+/* A disk that hangs keeps its threads in the kernel: there is no clean end. */
+static void on_deadline(uv_timer_t *timer)
+{
+    const struct program *program = timer->data;
+
+    program_say(program, "requests have not finished within %d ms: giving up on them", STOP_MS);
+    _exit(EXIT_FAILURE);
+}
+
+static void stop(struct program *program)
+{
+    if (program->stopping)
+        return;
+    program->stopping = true;
+    uv_timer_start(&program->deadline, on_deadline, STOP_MS, 0);
+    vhu_uv_device_close(program->device, on_device_closed, program);
+    program->device = NULL;
+}
+
+static void on_signal(uv_signal_t *signal_handle, int number)
+{
+    struct program *program = signal_handle->data;
+
+    if (program->settings.verbose)
+        program_say(program, "signal %d: ending", number);
+    stop(program);
+}
+
+/* --- hooks of the library --- */
+
+static void on_log(void *arg, vhu_log_level level, const char *text)
+{
+    static const char *const names[] = {"error", "warning", "debug"};
+
+    program_say(arg, "%s: %s", names[level], text);
+}
+
+static void on_connected(void *self)
+{
+    const struct program *program = self;
+
+    if (program->settings.verbose)
+        program_say(program, "a front-end has connected");
+}
+
+static void on_disconnected(void *self, int error)
+{
+    struct program *program = self;
+
+    if (program->settings.verbose)
+        program_say(program, "the front-end has gone: %s", vhu_strerror(error));
+    if (program->one_peer)
+        stop(program);
+}
+
+/* --- the beginning --- */
+
+static int prepare_loop(struct program *program)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    int rc = uv_loop_init(&program->loop);
+
+    if (rc)
+        goto fail;
+    uv_timer_init(&program->loop, &program->deadline);
+    program->deadline.data = program;
+    for (size_t i = 0; i < 2; ++i) {
+        uv_signal_init(&program->loop, &program->signals[i]);
+        program->signals[i].data = program;
+    }
+    for (size_t i = 0; i < 2 && !rc; ++i)
+        rc = uv_signal_start(&program->signals[i], on_signal, numbers[i]);
+    if (!rc)
+        return 0;
+    release_loop(program);
+    uv_run(&program->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&program->loop);
+fail:
+    program_say(program, "no event loop: %s", uv_strerror(rc));
+    return -1;
+}
+
+static int start_device(struct program *program, const struct program_device *device)
+{
+    const struct program_settings *settings = &program->settings;
+    const vhu_device_options options = {.size = sizeof options,
+                                        .features = device->features | VHU_QUEUE_FEATURES,
+                                        .num_rings = settings->num_queues,
+                                        .log = settings->verbose ? on_log : NULL,
+                                        .log_arg = program};
+    const vhu_uv_device_options uv_options = {.size = sizeof uv_options,
+                                              .num_workers = settings->workers,
+                                              .spin_us = settings->spin_us,
+                                              .worker_start = device->worker_start,
+                                              .worker_stop = device->worker_stop,
+                                              .connected = on_connected,
+                                              .disconnected = on_disconnected};
+    const int rc = vhu_uv_device_new(&program->device, &program->loop, &options, device->ops,
+                                     program, &uv_options);
+
+    if (rc)
+        program_say(program, "the device cannot start: %s", vhu_strerror(rc));
+    return rc;
+}
+
+static int connect_inherited(struct program *program, const vhu_listener_options *options)
+{
+    vhu_handle handle = (vhu_handle)program->settings.fd;
+    vhu_listener *listener = NULL;
+    vhu_conn *conn = NULL;
+    int rc = vhu_listener_adopt(&listener, &handle, options);
+
+    if (!rc) {
+        rc = vhu_uv_device_listen(program->device, &listener);
+        vhu_listener_free(listener);
+    } else {
+        rc = vhu_conn_adopt(&conn, &handle, options->connection);
+        program->one_peer = true;
+        if (!rc)
+            rc = vhu_uv_device_connect(program->device, &conn);
+        vhu_conn_free(conn);
+    }
+    if (rc)
+        program_say(program, "--fd=%u: %s", program->settings.fd, vhu_strerror(rc));
+    return rc;
+}
+
+static int become_reachable(struct program *program)
+{
+    const struct program_settings *settings = &program->settings;
+    const vhu_conn_options connection = {
+        .size = sizeof connection, .log = settings->verbose ? on_log : NULL, .log_arg = program};
+    const vhu_listener_options options = {
+        .size = sizeof options, .mode = settings->socket_mode, .connection = &connection};
+    vhu_listener *listener = NULL;
+
+    if (!settings->socket_path)
+        return connect_inherited(program, &options);
+
+    int rc = vhu_listener_new(&listener, settings->socket_path, &options);
+    if (!rc)
+        rc = vhu_uv_device_listen(program->device, &listener);
+    vhu_listener_free(listener);
+    if (rc)
+        program_say(program, "--socket-path=%s: %s", settings->socket_path, vhu_strerror(rc));
+    return rc;
+}
+
+static void print_ready(const struct program *program, const char *description)
+{
+    const struct program_settings *settings = &program->settings;
+    char fd[24];
+
+    snprintf(fd, sizeof fd, "fd %u", settings->fd);
+    printf("%s: ready on %s (%s)\n", program->info->name,
+           settings->socket_path ? settings->socket_path : fd, description);
+}
+
+int program_serve(struct program *program, const struct program_device *device)
+{
+    int rc;
+
+    /* Scripts wait for the ready line; a file limit and a vanished reader are errors like others.
+     */
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+
+    if (prepare_loop(program))
+        return EXIT_FAILURE;
+    rc = start_device(program, device);
+    if (rc) {
+        release_loop(program);
+    } else {
+        rc = become_reachable(program);
+        if (rc)
+            stop(program);
+        else
+            print_ready(program, device->description);
+    }
+    uv_run(&program->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&program->loop);
+    return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What every back-end program does alike (vhost-user specification, "Backend program
+ * conventions"): its options, where it is reached, signals, the ready line, and a clean end.
+ */
+#ifndef TOOLS_PROGRAM_H
+#define TOOLS_PROGRAM_H
+
+#include "options.h"
+
+#include <stdbool.h>
+#include <uv.h>
+#include <vmm_vhost/uv.h>
+
+/* What a program is. */
+struct program_info {
+    const char *name;
+    const char *summary;      /* one line for --help */
+    const char *capabilities; /* JSON, as vhost-user.json describes it */
+};
+
+/* Options of every program; defaults are those of program_init(). */
+struct program_settings {
+    const char *socket_path;
+    unsigned fd; /* PROGRAM_NO_FD: none */
+    unsigned socket_mode;
+    unsigned num_queues;
+    unsigned workers; /* after program_parse() 1 .. num_queues */
+    unsigned spin_us;
+    bool verbose;
+    bool help;
+    bool version;
+};
+
+#define PROGRAM_NO_FD (~0u)
+
+/* A running program. A device's `self` must begin with it: the library's hooks lead here. */
+struct program {
+    const struct program_info *info;
+    struct program_settings settings;
+    uv_loop_t loop;
+    uv_signal_t signals[2];
+    uv_timer_t deadline;
+    vhu_uv_device *device;
+    bool one_peer; /* a connection was inherited: nobody else can come */
+    bool stopping;
+};
+
+/* The device that a program serves. `self` is the struct program. */
+struct program_device {
+    const vhu_device_ops *ops;
+    uint64_t features; /* virtio's, offered */
+    int (*worker_start)(void *self, unsigned worker, uv_loop_t *loop);
+    void (*worker_stop)(void *self, unsigned worker);
+    const char *description; /* for the ready line */
+};
+
+enum program_verdict {
+    PROGRAM_RUN,  /* go on */
+    PROGRAM_DONE, /* all that was asked for has been printed: exit with success */
+    PROGRAM_WRONG /* the message is on stderr: exit with failure */
+};
+
+void program_init(struct program *program, const struct program_info *info);
+
+/* Reads the options of every program and those of `rows`. */
+enum program_verdict program_parse(struct program *program, const struct option_row *rows,
+                                   size_t num_rows, int argc, char **argv);
+
+/* Serves until it is told to end; returns the exit code. */
+int program_serve(struct program *program, const struct program_device *device);
+
+/* A line on stderr, led by the program's name. Any thread. */
+void program_say(const struct program *program, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -35,7 +35,7 @@ wait_until() {
     shift
     until "$@"; do
         [[ ${EPOCHREALTIME//[!0-9]/} -lt $deadline ]] || return 1
-        sleep 0.02
+        sleep 0.05
     done
 }
 

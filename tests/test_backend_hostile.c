@@ -237,8 +237,9 @@ static void test_missing_ops(void **state)
         const uint64_t reply_ack = VHU_BIT(VHU_PF_REPLY_ACK);
         int result;
 
-        if (spec->protocol_gate != SPEC_NO_GATE || spec->op == FAKE_set_owner ||
-            spec->op == FAKE_get_protocol_features || spec->op == FAKE_set_protocol_features)
+        if (spec->protocol_gate != SPEC_NO_GATE || spec->virtio_gate != SPEC_NO_GATE ||
+            spec->op == FAKE_set_owner || spec->op == FAKE_get_protocol_features ||
+            spec->op == FAKE_set_protocol_features)
             continue;
         rig_open(&r, PAIR_STREAM, &ops);
         rig_request(&r, VHU_REQ_SET_PROTOCOL_FEATURES, 0, &reply_ack, 8, 0);
@@ -387,7 +388,7 @@ static void test_lost_framing(void **state)
             handles_open(handle, 1);
             peer_send(&r.peer, &bad[i], sizeof(bad[i]), handle, 1);
             handles_close(handle, 1);
-            assert_int_equal(vhu_backend_server_serve(r.server), VHU_EINVALID_MESSAGE);
+            assert_int_equal(rig_serve(&r), VHU_EINVALID_MESSAGE);
             rig_expect_closed(&r);
             assert_int_equal(r.fake.calls[FAKE_set_owner], 0);
             rig_close(&r);
@@ -416,7 +417,7 @@ static void test_too_many_handles(void **state)
         peer_send(&r.peer, "\5\0\0" + i, 1, handles, 30);
         handles_close(handles, 30);
     }
-    assert_int_equal(vhu_backend_server_serve(r.server), VHU_EINVALID_MESSAGE);
+    assert_int_equal(rig_serve(&r), VHU_EINVALID_MESSAGE);
     rig_expect_closed(&r);
     rig_close(&r);
 }
@@ -437,8 +438,7 @@ static void test_answers_before_the_end(void **state)
         memcpy(bytes + 12, &bad, 12);
         peer_send(&r.peer, bytes, sizeof(bytes), NULL, 0);
         r.fake.result[FAKE_private_request] = VHU_ENOSYS;
-        assert_int_equal(vhu_backend_server_serve(r.server),
-                         i == 0 ? VHU_ENOSYS : VHU_EINVALID_MESSAGE);
+        assert_int_equal(rig_serve(&r), i == 0 ? VHU_ENOSYS : VHU_EINVALID_MESSAGE);
         rig_expect_u64(&r, VHU_REQ_GET_FEATURES);
         rig_expect_closed(&r);
         rig_close(&r);
@@ -463,9 +463,9 @@ static void die_after(int kind, const uint8_t *bytes, size_t len, size_t handles
     if (len % 2 == 0 || pair_kinds[kind].messages)
         peer_close(&r.peer);
     else
-        assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+        assert_int_equal(rig_serve(&r), VHU_EAGAIN);
     peer_close(&r.peer);
-    assert_int_equal(vhu_backend_server_serve(r.server), expected);
+    assert_int_equal(rig_serve(&r), expected);
     assert_false(vhu_conn_is_open(r.conn));
     assert_int_equal(r.fake.total, 0);
     rig_close(&r);
@@ -500,10 +500,10 @@ static void test_peer_dies_with_replies_unread(void **state)
         rig_open(&r, kind, NULL);
         request_build(request_spec_of(VHU_REQ_GET_FEATURES), 0, &m);
         peer_send_message(&r.peer, &m);
-        assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+        assert_int_equal(rig_serve(&r), VHU_EAGAIN);
         peer_send_message(&r.peer, &m);
         peer_close(&r.peer);
-        result = vhu_backend_server_serve(r.server);
+        result = rig_serve(&r);
         assert_true(result == VHU_ECLIENT_EXIT || result == VHU_EDISCONNECT);
         assert_false(vhu_conn_is_open(r.conn));
         rig_close(&r);

@@ -248,23 +248,30 @@ static int send_queued(vhu_conn *conn)
     return 0;
 }
 
+/* Send what goes, and keep the deadline for what does not. */
+static int push(vhu_conn *conn)
+{
+    int r = send_queued(conn);
+
+    if (r == VHU_EAGAIN)
+        arm(conn, &conn->out_deadline);
+    else
+        conn->out_deadline = 0;
+    return r;
+}
+
 int vhu__conn_flush(vhu_conn *conn)
 {
     int r;
 
     if (!conn->open)
         return VHU_EDISCONNECT;
-    r = send_queued(conn);
-    if (r == VHU_EAGAIN) {
-        if (passed(&conn->out_deadline))
-            return close_with(conn, VHU_ETIMEDOUT, "the peer does not read its replies");
-        arm(conn, &conn->out_deadline);
-        return VHU_EAGAIN;
-    }
-    if (r < 0)
+    r = push(conn);
+    if (r == VHU_EAGAIN && passed(&conn->out_deadline))
+        return close_with(conn, VHU_ETIMEDOUT, "the peer does not read its replies");
+    if (r < 0 && r != VHU_EAGAIN)
         return close_with(conn, r, "sending failed: %s", vhu_strerror(r));
-    conn->out_deadline = 0;
-    return 0;
+    return r;
 }
 
 /* Whether the whole message that begins `skip` bytes into read-ahead is here. */
@@ -347,8 +354,8 @@ static int recv_some(vhu_conn *conn)
         return starved(conn);
     if (n <= 0)
         return disconnected(conn, n < 0 ? n : VHU_EDISCONNECT);
-    /* A stream that gave less than it could has no more; to ask it would cost a system call. */
-    conn->drained = conn->transport.wait_handle && num_handles == 0 &&
+    /* A stream that gave less than it could has no more, mostly: to ask would be a call in vain. */
+    conn->drained = conn->transport.wait_handle &&
                     !(conn->transport.flags & VHU_TRANSPORT_MESSAGES) &&
                     (size_t)n < IN_SIZE - in->end;
     in->end += (size_t)n;
@@ -504,9 +511,11 @@ int vhu_conn_wait(vhu_conn *conn, int timeout_ms)
     unsigned events;
     int r;
 
-    r = vhu_conn_pending(conn) ? 0 : vhu__conn_flush(conn);
-    if (r < 0 && r != VHU_EAGAIN)
-        return r;
+    if (!conn->open)
+        return VHU_EDISCONNECT;
+    /* Whatever is wrong with it, the connection's owner finds out when it goes on. */
+    if (!vhu_conn_pending(conn))
+        push(conn);
     /* Sending may have made room for the answer to what is here already. */
     if (vhu_conn_pending(conn))
         return 0;

@@ -157,58 +157,58 @@ static cursor enter_indirect(vhu_queue *queue, cursor c, vhu__desc desc)
 /* --- take --- */
 
 /*
- * Where the buffers of a request go. An entry is taken for each descriptor, so one bound does for
- * both the room and the length of the table; what takes more entries or none moves the latter.
+ * How far the entries of a request are filled. One is taken for each descriptor, so one bound does
+ * for both the room and the length of the table; what takes more or none moves the latter.
  */
 typedef struct sink {
-    vhu_buf *next;
-    vhu_buf *stop;      /* the nearer one of where the caller's entries end, and: */
-    vhu_buf *table_end; /* where the table's descriptors would */
+    uint32_t n;
+    uint32_t stop;      /* the lesser one of the caller's capacity, and: */
+    uint32_t table_end; /* where the table's descriptors would end */
 } sink;
 
-static inline vhu_buf *nearer(const vhu_chain *chain, vhu_buf *table_end)
+static inline void set_table_end(sink *to, const vhu_chain *chain, uint32_t table_end)
 {
-    vhu_buf *end = chain->bufs + chain->capacity;
-
-    return end < table_end ? end : table_end;
+    to->table_end = table_end;
+    to->stop = chain->capacity < table_end ? chain->capacity : table_end;
 }
 
 /* Append a buffer that is in several regions, empty, nowhere, or one too many. */
 static bool append_slowly(vhu_queue *queue, const vhu_chain *chain, cursor c, sink *to,
                           vhu__desc desc)
 {
-    if (to->next == to->table_end)
+    uint32_t begin = to->n;
+
+    if (to->n == to->table_end)
         return break_loop(queue, c);
-    to->table_end--;
     while (desc.len > 0) {
         uint64_t here = vhu__memory_look(queue->memory, &queue->window, desc.addr, desc.len);
 
         if (here == 0)
             return break_outside(queue, desc.addr, desc.len);
-        if (to->next == chain->bufs + chain->capacity)
+        if (to->n == chain->capacity)
             return vhu__queue_break(queue, "request of more than %" PRIu32 " buffers",
                                     chain->capacity);
-        *to->next++ = (vhu_buf){vhu__window_at(&queue->window, desc.addr), (size_t)here};
-        to->table_end++;
+        chain->bufs[to->n++] = (vhu_buf){vhu__window_at(&queue->window, desc.addr), (size_t)here};
         desc.addr += here;
         desc.len -= (uint32_t)here;
     }
-    to->stop = nearer(chain, to->table_end);
+    set_table_end(to, chain, to->table_end - 1 + (to->n - begin));
     return true;
 }
 
 VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t head)
 {
     cursor c = {.table = queue->desc, .count = queue->num, .next = head};
-    sink to = {.next = chain->bufs, .table_end = chain->bufs + queue->num};
-    const vhu_buf *readable_end = chain->bufs;
+    vhu_buf *const bufs = chain->bufs;
+    sink to = {0};
+    uint32_t num_readable = 0;
     uint64_t len = 0, readable_len = 0; /* cannot wrap: at most 65536 times 32 bits */
     uint32_t flags = 0;                 /* of the descriptor before */
     vhu__desc desc;
 
     chain->head = head;
     chain->written = 0;
-    to.stop = nearer(chain, to.table_end);
+    set_table_end(&to, chain, queue->num);
     for (;;) {
         if (!load_desc(queue, c, &desc))
             return false;
@@ -216,20 +216,19 @@ VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t 
             c = enter_indirect(queue, c, desc);
             if (table_size(queue, c) == 0)
                 return false;
-            to.table_end = to.next + table_size(queue, c);
-            to.stop = nearer(chain, to.table_end);
+            set_table_end(&to, chain, to.n + table_size(queue, c));
             continue;
         }
         if ((desc.flags ^ flags) & VHU__DESC_WRITE) {
             if (vhu__unlikely(flags & VHU__DESC_WRITE))
                 return vhu__queue_break(queue, "readable descriptor after a writable one");
-            readable_end = to.next;
+            num_readable = to.n;
             readable_len = len;
         }
         flags = desc.flags;
         len += desc.len;
-        if (vhu__likely(to.next != to.stop && in_window(queue, desc.addr, desc.len))) {
-            *to.next++ = (vhu_buf){vhu__window_at(&queue->window, desc.addr), desc.len};
+        if (vhu__likely(to.n != to.stop && in_window(queue, desc.addr, desc.len))) {
+            bufs[to.n++] = (vhu_buf){vhu__window_at(&queue->window, desc.addr), desc.len};
         } else {
             sink slow = to;
 
@@ -244,11 +243,11 @@ VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t 
     if (vhu__unlikely(len > MAX_CHAIN_LEN))
         return vhu__queue_break(queue, "request of %" PRIu64 " bytes, more than 2^32", len);
     if (!(flags & VHU__DESC_WRITE)) {
-        readable_end = to.next;
+        num_readable = to.n;
         readable_len = len;
     }
-    chain->num_readable = (uint32_t)(readable_end - chain->bufs);
-    chain->num_writable = (uint32_t)(to.next - readable_end);
+    chain->num_readable = num_readable;
+    chain->num_writable = to.n - num_readable;
     chain->readable_len = readable_len;
     chain->writable_len = len - readable_len;
     return true;

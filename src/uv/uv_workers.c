@@ -225,11 +225,11 @@ static void executor_unwatch(void *arg, unsigned number, vhu_ring *ring)
     watch->watch = NULL;
 }
 
-void vhu__uv_workers_executor(const vhu__uv_workers *workers, vhu_executor *executor)
+void vhu__uv_workers_executor(const vhu__uv_workers *all, vhu_executor *executor)
 {
     *executor = (vhu_executor){
         .size = sizeof(*executor),
-        .num_workers = workers->count,
+        .num_workers = all->count,
         .wake = executor_wake,
         .notify = executor_notify,
         .watch = executor_watch,

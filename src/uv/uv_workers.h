@@ -8,7 +8,7 @@
 typedef struct vhu__uv_workers vhu__uv_workers;
 
 /* For vhu_device_new(), with the workers as its argument. */
-void vhu__uv_workers_executor(const vhu__uv_workers *workers, vhu_executor *executor);
+void vhu__uv_workers_executor(const vhu__uv_workers *all, vhu_executor *executor);
 
 /*
  * `notify` is called from any thread: for the executor's, and when the last worker has ended.
@@ -18,13 +18,13 @@ int vhu__uv_workers_new(vhu__uv_workers **out, const vhu_uv_device_options *opti
                         void (*notify)(void *arg), void *arg);
 
 /* Start them for a device, with the `self` of its ops; waits until each has begun or failed. */
-int vhu__uv_workers_start(vhu__uv_workers *workers, vhu_device *device, void *self);
+int vhu__uv_workers_start(vhu__uv_workers *all, vhu_device *device, void *self);
 
 /* Ask them to end; whether all have. Afterwards they can be freed. */
-void vhu__uv_workers_stop(vhu__uv_workers *workers);
-bool vhu__uv_workers_ended(const vhu__uv_workers *workers);
+void vhu__uv_workers_stop(vhu__uv_workers *all);
+bool vhu__uv_workers_ended(const vhu__uv_workers *all);
 
 /* Waits for threads that have ended, which takes no time. */
-void vhu__uv_workers_free(vhu__uv_workers *workers);
+void vhu__uv_workers_free(vhu__uv_workers *all);
 
 #endif

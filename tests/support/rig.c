@@ -67,6 +67,18 @@ static void open_handles(message *m)
     handles_open(m->handles + 1, m->num_handles - 1);
 }
 
+int rig_serve(rig *r)
+{
+    int result;
+
+    /* As a loop does: before it has waited, a connection need not see what has come since. */
+    vhu_conn_wait(r->conn, 0);
+    do {
+        result = vhu_backend_server_serve(r->server);
+    } while (result == VHU_EAGAIN && vhu_conn_wait(r->conn, 0) == 0);
+    return result;
+}
+
 int rig_send(rig *r, const message *m)
 {
     message copy = *m;
@@ -74,7 +86,7 @@ int rig_send(rig *r, const message *m)
     open_handles(&copy);
     peer_send_message(&r->peer, &copy);
     message_close_handles(&copy);
-    return vhu_backend_server_serve(r->server);
+    return rig_serve(r);
 }
 
 int rig_request(rig *r, uint32_t request, uint32_t flags, const void *payload, uint32_t size,

@@ -32,6 +32,9 @@ void rig_negotiate(rig *r, uint64_t features, uint64_t protocol_features);
 void rig_negotiate_for(rig *r, const request_spec *spec);
 void rig_negotiate_without(rig *r, const request_spec *spec);
 
+/* Serve until nothing more has come. */
+int rig_serve(rig *r);
+
 /* Send, with handles of the rig's own making, and serve: the result of serving. */
 int rig_send(rig *r, const message *m);
 int rig_request(rig *r, uint32_t request, uint32_t flags, const void *payload, uint32_t size,

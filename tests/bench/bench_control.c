@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The control plane against the raw limit: two processes on one processor exchange the same bytes
+ * over a socket pair, once with no protocol at all behind it, once with a vhu_backend_server. Both
+ * are measured in every round, and the ratio is taken inside the round.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <vmm_vhost/vmm_vhost.h>
+
+enum { ROUNDS = 9, ROUND_NS = 60000000, BURST = 64, COUNTED = 2000, CONFIG_LEN = 60 };
+
+typedef struct exchange {
+    const char *name;
+    uint32_t request;
+    uint32_t payload; /* bytes of the request's */
+    uint32_t reply;   /* bytes of the reply's */
+    bool ack;
+    bool handle;
+    unsigned messages; /* before the one that is answered, too */
+    bool one_send;
+} exchange;
+
+static const exchange exchanges[] = {
+    {"GET_FEATURES", VHU_REQ_GET_FEATURES, 0, 8, false, false, 1, false},
+    {"GET_CONFIG, 60 bytes", VHU_REQ_GET_CONFIG, 12 + CONFIG_LEN, 12 + CONFIG_LEN, false, false, 1,
+     false},
+    {"SET_VRING_NUM, ack", VHU_REQ_SET_VRING_NUM, 8, 8, true, false, 1, false},
+    {"SET_VRING_CALL, ack, fd", VHU_REQ_SET_VRING_CALL, 8, 8, true, true, 1, false},
+    {"64 SET_VRING_NUM, 64 sends", VHU_REQ_SET_VRING_NUM, 8, 8, true, false, BURST, false},
+    {"64 SET_VRING_NUM, one send", VHU_REQ_SET_VRING_NUM, 8, 8, true, false, BURST, true},
+};
+
+static void fatal(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static size_t request_len(const exchange *x)
+{
+    return sizeof(vhu_msg_header) + x->payload;
+}
+
+/* --- servers --- */
+
+static ssize_t raw_recv(int fd, void *buf, size_t len, int *handle)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = {buf, len};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof(control.bytes)};
+    ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+
+    if (n > 0 && CMSG_FIRSTHDR(&msg))
+        memcpy(handle, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(*handle));
+    return n;
+}
+
+/* Answers when the bytes of all messages have come; keeps the last descriptor, closes the other. */
+static void serve_raw(int fd, const exchange *x)
+{
+    static uint8_t buf[BURST * 64];
+    uint8_t reply[128] = {0};
+    size_t all = request_len(x) * x->messages;
+    size_t room = x->messages > 1 && !x->one_send ? request_len(x) : sizeof(buf);
+    size_t have = 0;
+    int kept = -1;
+
+    for (;;) {
+        int handle = -1;
+        ssize_t n = raw_recv(fd, buf, room, &handle);
+
+        if (n <= 0)
+            exit(0);
+        if (handle >= 0) {
+            close(kept);
+            kept = handle;
+        }
+        have += (size_t)n;
+        if (have < all)
+            continue;
+        have -= all;
+        if (send(fd, reply, sizeof(vhu_msg_header) + x->reply, MSG_NOSIGNAL) < 0)
+            exit(0);
+    }
+}
+
+static vhu_handle call = VHU_NO_HANDLE;
+
+static int get_features(void *self, uint64_t *features)
+{
+    (void)self;
+    *features = VHU_QUEUE_FEATURES;
+    return 0;
+}
+
+static int get_config(void *self, uint32_t offset, void *buf, uint32_t len)
+{
+    (void)self;
+    (void)offset;
+    memset(buf, 1, len);
+    return 0;
+}
+
+static int set_vring_num(void *self, uint32_t ring, uint32_t num)
+{
+    (void)self;
+    (void)ring;
+    (void)num;
+    return 0;
+}
+
+static int set_vring_event(void *self, uint32_t ring, vhu_vring_event which, vhu_handle *handle)
+{
+    (void)self;
+    (void)ring;
+    (void)which;
+    vhu_handle_close(&call);
+    call = *handle;
+    *handle = VHU_NO_HANDLE;
+    return 0;
+}
+
+static void serve_vhu(int fd, const exchange *x)
+{
+    const vhu_backend_ops ops = {.size = sizeof(ops),
+                                 .get_features = get_features,
+                                 .set_features = NULL,
+                                 .get_config = get_config,
+                                 .set_vring_num = set_vring_num,
+                                 .set_vring_event = set_vring_event};
+    vhu_backend_server *server;
+    vhu_conn *conn;
+    int r;
+
+    (void)x;
+    if (vhu_conn_adopt(&conn, &fd, NULL) < 0 ||
+        vhu_backend_server_new(&server, &conn, &ops, NULL, NULL) < 0)
+        exit(1);
+    conn = vhu_backend_server_conn(server);
+    do {
+        r = vhu_conn_wait(conn, -1);
+        if (r == 0)
+            r = vhu_backend_server_serve(server);
+    } while (r == VHU_EAGAIN || r == 0);
+    vhu_backend_server_free(server);
+    exit(r == VHU_ECLIENT_EXIT ? 0 : 1);
+}
+
+typedef void (*serve_fn)(int fd, const exchange *x);
+
+static pid_t start(serve_fn serve, const exchange *x, int *client, bool traced)
+{
+    int fds[2];
+    pid_t pid;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+        fatal("socketpair");
+    fflush(stdout);
+    pid = fork();
+    if (pid < 0)
+        fatal("fork");
+    if (pid == 0) {
+        close(fds[0]);
+        if (traced)
+            ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        if (traced)
+            raise(SIGSTOP);
+        serve(fds[1], x);
+    }
+    close(fds[1]);
+    *client = fds[0];
+    return pid;
+}
+
+/* --- the client, the same for both --- */
+
+static void send_all(int fd, const void *buf, size_t len, int handle)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec iov = {.iov_len = len};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    memcpy(&iov.iov_base, &buf, sizeof(buf));
+    if (handle >= 0) {
+        struct cmsghdr *c;
+
+        msg.msg_control = control.bytes;
+        msg.msg_controllen = sizeof(control.bytes);
+        c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &handle, sizeof(handle));
+    }
+    if (sendmsg(fd, &msg, MSG_NOSIGNAL) != (ssize_t)len)
+        fatal("sendmsg");
+}
+
+static size_t build(uint8_t *out, const exchange *x, bool answered)
+{
+    vhu_msg_header header = {.request = x->request, .flags = VHU_VERSION_1, .size = x->payload};
+    vhu_vring_state state = {.index = 0, .num = 256};
+    vhu_config_header config = {.size = CONFIG_LEN};
+    uint64_t ring = 0;
+
+    if (x->ack && answered)
+        header.flags |= VHU_FLAG_NEED_REPLY;
+    memset(out, 0, request_len(x));
+    memcpy(out, &header, sizeof(header));
+    if (x->request == VHU_REQ_SET_VRING_NUM)
+        memcpy(out + sizeof(header), &state, sizeof(state));
+    else if (x->request == VHU_REQ_GET_CONFIG)
+        memcpy(out + sizeof(header), &config, sizeof(config));
+    else if (x->request == VHU_REQ_SET_VRING_CALL)
+        memcpy(out + sizeof(header), &ring, sizeof(ring));
+    return request_len(x);
+}
+
+static void turn(int fd, const exchange *x, int handle)
+{
+    static uint8_t buf[BURST * 128];
+    uint8_t reply[256];
+    size_t len = 0;
+
+    for (unsigned i = 0; i < x->messages; i++) {
+        len += build(buf + len, x, i + 1 == x->messages);
+        if (x->one_send)
+            continue;
+        send_all(fd, buf, len, x->handle ? handle : -1);
+        len = 0;
+    }
+    if (len > 0)
+        send_all(fd, buf, len, -1);
+    if (recv(fd, reply, sizeof(reply), 0) != (ssize_t)(sizeof(vhu_msg_header) + x->reply) ||
+        (x->ack && memcmp(reply + sizeof(vhu_msg_header), "\0\0\0\0\0\0\0", 8) != 0)) {
+        fprintf(stderr, "%s: wrong reply\n", x->name);
+        exit(1);
+    }
+}
+
+/* Both features that the exchanges need. */
+static void negotiate(int fd)
+{
+    const exchange x = {"", VHU_REQ_SET_PROTOCOL_FEATURES, 8, 8, true, false, 1, false};
+    uint8_t buf[64];
+    uint64_t features = VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIG);
+    size_t len = build(buf, &x, true);
+
+    memcpy(buf + sizeof(vhu_msg_header), &features, sizeof(features));
+    send_all(fd, buf, len, -1);
+    if (recv(fd, buf, sizeof(buf), 0) != 20)
+        fatal("negotiation");
+}
+
+static void stop(pid_t pid, int fd)
+{
+    int status;
+
+    close(fd);
+    waitpid(pid, &status, 0);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fprintf(stderr, "a server ended with status 0x%x\n", (unsigned)status);
+}
+
+/* Turns per second. */
+static double rate(serve_fn serve, const exchange *x, int handle)
+{
+    int fd;
+    pid_t pid = start(serve, x, &fd, false);
+    uint64_t begin;
+    uint64_t end;
+    uint64_t n = 0;
+
+    if (serve == serve_vhu)
+        negotiate(fd);
+    begin = now_ns();
+    do {
+        for (int i = 0; i < 16; i++)
+            turn(fd, x, handle);
+        n += 16;
+        end = now_ns();
+    } while (end - begin < ROUND_NS);
+    stop(pid, fd);
+    return (double)n * 1e9 / (double)(end - begin);
+}
+
+/* System calls that a server makes for `turns`, start and end included. */
+static unsigned long trace(serve_fn serve, const exchange *x, int handle, unsigned turns)
+{
+    int fd;
+    pid_t server = start(serve, x, &fd, true);
+    pid_t client = fork();
+    unsigned long stops = 0;
+    int status;
+
+    if (client == 0) {
+        negotiate(fd);
+        for (unsigned i = 0; i < turns; i++)
+            turn(fd, x, handle);
+        _exit(0);
+    }
+    close(fd);
+    waitpid(server, &status, 0);
+    ptrace(PTRACE_SETOPTIONS, server, NULL, PTRACE_O_TRACESYSGOOD);
+    while (ptrace(PTRACE_SYSCALL, server, NULL, NULL) == 0 && waitpid(server, &status, 0) > 0) {
+        if (WIFEXITED(status) || WIFSIGNALED(status))
+            break;
+        if (WSTOPSIG(status) == (SIGTRAP | 0x80))
+            stops++;
+    }
+    waitpid(client, &status, 0);
+    return stops / 2;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void measure(const exchange *x, int handle)
+{
+    double ratio[ROUNDS];
+    double vhu[ROUNDS];
+    double calls;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        double raw = rate(serve_raw, x, handle);
+
+        vhu[i] = rate(serve_vhu, x, handle);
+        ratio[i] = vhu[i] / raw;
+    }
+    qsort(ratio, ROUNDS, sizeof(ratio[0]), compare);
+    qsort(vhu, ROUNDS, sizeof(vhu[0]), compare);
+    calls =
+        (double)(trace(serve_vhu, x, handle, 2 * COUNTED) - trace(serve_vhu, x, handle, COUNTED)) /
+        COUNTED / x->messages;
+    printf("%-28s %10.0f   %5.2f [%.2f-%.2f]   %14.2f\n", x->name, vhu[ROUNDS / 2] * x->messages,
+           ratio[ROUNDS / 2], ratio[1], ratio[ROUNDS - 2], calls);
+    fflush(stdout);
+}
+
+/* Without arguments all exchanges, with one those whose name it is part of. */
+int main(int argc, char **argv)
+{
+    cpu_set_t one;
+    int handle = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    if (handle < 0 || sched_setaffinity(0, sizeof(one), &one) != 0)
+        fatal("set-up");
+    printf("both processes on one processor, median of %d rounds\n", ROUNDS);
+    printf("%-28s %10s   %-18s %14s\n", "exchange", "messages/s", "ratio to raw", "calls/message");
+    for (size_t i = 0; i < sizeof(exchanges) / sizeof(exchanges[0]); i++) {
+        if (argc < 2 || strstr(exchanges[i].name, argv[1]))
+            measure(&exchanges[i], handle);
+    }
+    close(handle);
+    return 0;
+}

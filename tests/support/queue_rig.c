@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "support/queue_rig.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+rig *rig_new_at(uint32_t num, uint64_t features, uint16_t index)
+{
+    rig *r = calloc(1, sizeof(*r));
+
+    assert_non_null(r);
+    assert_int_equal(driver_memory_init(&r->memory, REGION_SIZE, 2, 0), 0);
+    assert_int_equal(driver_ring_init(&r->ring, &r->memory, DRIVER_GUEST_BASE, num, features), 0);
+    driver_ring_set_index(&r->ring, index);
+    r->data = DRIVER_GUEST_BASE + REGION_SIZE / 2;
+    assert_int_equal(vhu_memory_new(&r->device), 0);
+    assert_int_equal(driver_memory_share(&r->memory, r->device), 0);
+    assert_int_equal(vhu_queue_new(&r->queue), 0);
+    r->config = (vhu_queue_config){.size = sizeof(r->config),
+                                   .memory = r->device,
+                                   .features = features | VHU_BIT(VHU_F_VERSION_1),
+                                   .num = num,
+                                   .base = index,
+                                   .addr = driver_ring_addr(&r->ring)};
+    for (uint32_t i = 0; i < CHAINS; i++) {
+        r->chains[i].bufs = r->bufs[i];
+        r->chains[i].capacity = CAPACITY;
+    }
+    assert_int_equal(vhu_queue_start(r->queue, &r->config), 0);
+    return r;
+}
+
+rig *rig_new(uint32_t num, uint64_t features)
+{
+    return rig_new_at(num, features, 0);
+}
+
+void rig_free(rig *r)
+{
+    vhu_queue_free(r->queue);
+    vhu_memory_free(r->device);
+    driver_memory_destroy(&r->memory);
+    free(r);
+}
+
+void *device_at(const rig *r, uint64_t guest_addr)
+{
+    return vhu_memory_at(r->device, guest_addr, 1);
+}
+
+uint16_t add_request(rig *r, bool indirect)
+{
+    const driver_buf bufs[] = {
+        {r->data, 16, false}, {r->data + 4096, 512, true}, {r->data + 8192, 1, true}};
+    int head =
+        indirect ? driver_ring_add_indirect(&r->ring, bufs, 3) : driver_ring_add(&r->ring, bufs, 3);
+
+    assert_true(head >= 0);
+    return (uint16_t)head;
+}
+
+int take(rig *r, uint32_t n)
+{
+    return vhu_queue_take(r->queue, r->chains, n);
+}
+
+void check_request(const rig *r, const vhu_chain *chain, uint16_t head)
+{
+    assert_int_equal(chain->head, head);
+    assert_int_equal(chain->num_readable, 1);
+    assert_int_equal(chain->num_writable, 2);
+    assert_int_equal(chain->readable_len, 16);
+    assert_int_equal(chain->writable_len, 513);
+    assert_int_equal(chain->written, 0);
+    assert_ptr_equal(chain->bufs[0].base, device_at(r, r->data));
+    assert_int_equal(chain->bufs[0].len, 16);
+    assert_ptr_equal(chain->bufs[1].base, device_at(r, r->data + 4096));
+    assert_int_equal(chain->bufs[1].len, 512);
+    assert_ptr_equal(chain->bufs[2].base, device_at(r, r->data + 8192));
+    assert_int_equal(chain->bufs[2].len, 1);
+}
+
+vhu__desc *desc_of(rig *r, uint16_t head, unsigned i)
+{
+    if (r->ring.desc[head].flags & VHU__DESC_INDIRECT)
+        return (vhu__desc *)driver_memory_at(&r->memory, r->ring.desc[head].addr) + i;
+    while (i-- > 0)
+        head = r->ring.desc[head].next;
+    return &r->ring.desc[head];
+}
+
+void assert_broken(rig *r, const char *text)
+{
+    uint16_t used = r->ring.used->idx;
+
+    if (!strstr(vhu_queue_error(r->queue), text))
+        fail_msg("\"%s\" does not tell \"%s\"", vhu_queue_error(r->queue), text);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(take(r, CHAINS), VHU_EBROKEN_RING);
+    assert_true(vhu_queue_is_running(r->queue));
+    assert_false(vhu_queue_has_avail(r->queue));
+    assert_false(vhu_queue_needs_call(r->queue));
+    assert_false(vhu_queue_enable_kicks(r->queue));
+    vhu_queue_disable_kicks(r->queue);
+    vhu_queue_complete(r->queue, r->chains, 1);
+    assert_int_equal(r->ring.used->idx, used);
+    assert_int_equal(r->ring.used->flags, 0);
+}

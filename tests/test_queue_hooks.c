@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What those are told who keep a record of a split ring. */
+#include "queue_internal.h"
+#include "support/queue_rig.h"
+#include "util.h"
+
+typedef struct record {
+    char what; /* t aken, d irty, c ompleting, C ompleted, u sed bytes */
+    uint64_t a, b;
+} record;
+
+typedef struct recorder {
+    record records[64];
+    size_t n;
+    const uint16_t *used_idx;
+    uint16_t used_at_completing, used_at_completed;
+} recorder;
+
+static void put(recorder *rec, char what, uint64_t a, uint64_t b)
+{
+    assert_true(rec->n < VHU__COUNT(rec->records));
+    rec->records[rec->n++] = (record){what, a, b};
+}
+
+static void on_taken(void *self, uint16_t head)
+{
+    put(self, 't', head, 0);
+}
+
+static void on_dirty(void *self, uint64_t guest_addr, uint64_t len)
+{
+    put(self, 'd', guest_addr, len);
+}
+
+static void on_completing(void *self, const vhu_chain *chains, uint32_t n)
+{
+    recorder *rec = self;
+
+    rec->used_at_completing = *rec->used_idx;
+    put(rec, 'c', chains[0].head, n);
+}
+
+static void on_completed(void *self, const vhu_chain *chains, uint32_t n, uint16_t used_idx)
+{
+    recorder *rec = self;
+
+    (void)chains;
+    rec->used_at_completed = *rec->used_idx;
+    put(rec, 'C', n, used_idx);
+}
+
+static void on_used_dirty(void *self, uint64_t offset, uint64_t len)
+{
+    put(self, 'u', offset, len);
+}
+
+static void expect(recorder *rec, const record *wanted, size_t n)
+{
+    for (size_t i = 0; i < n && i < rec->n; i++) {
+        assert_int_equal(rec->records[i].what, wanted[i].what);
+        assert_int_equal(rec->records[i].a, wanted[i].a);
+        assert_int_equal(rec->records[i].b, wanted[i].b);
+    }
+    assert_int_equal(rec->n, n);
+    rec->n = 0;
+}
+
+static void hook(rig *r, recorder *rec)
+{
+    const vhu__queue_hooks hooks = {rec,           on_taken,     on_dirty,
+                                    on_completing, on_completed, on_used_dirty};
+
+    assert_int_equal(vhu__queue_set_hooks(r->queue, &hooks), VHU_ESTATE);
+    vhu_queue_stop(r->queue);
+    assert_int_equal(vhu__queue_set_hooks(r->queue, &hooks), 0);
+    assert_int_equal(vhu_queue_start(r->queue, &r->config), 0);
+    rec->used_idx = &r->ring.used->idx;
+}
+
+static void test_hooks(void **state)
+{
+    rig *r = rig_new_at(16, VHU_QUEUE_FEATURES, 15);
+    const uint64_t border = DRIVER_GUEST_BASE + REGION_SIZE;
+    const driver_buf over[] = {{0, 0, true}, {border - 8, 16, true}};
+    recorder rec = {.n = 0};
+    uint16_t heads[3];
+
+    (void)state;
+    hook(r, &rec);
+    heads[0] = add_request(r, false);
+    heads[1] = add_request(r, true);
+    heads[2] = (uint16_t)driver_ring_add(&r->ring, over, 2);
+    driver_ring_publish(&r->ring);
+    assert_int_equal(take(r, CHAINS), 3);
+    expect(&rec, (record[]){{'t', heads[0], 0}, {'t', heads[1], 0}, {'t', heads[2], 0}}, 3);
+
+    r->chains[0].written = 513;
+    r->chains[1].written = 100;
+    r->chains[2].written = 12;
+    vhu_queue_complete(r->queue, r->chains, 3);
+    /* What was written and no more; the 16th entry of the used ring, then the first two. */
+    expect(&rec,
+           (record[]){{'d', r->data + 4096, 512},
+                      {'d', r->data + 8192, 1},
+                      {'d', r->data + 4096, 100},
+                      {'d', border - 8, 8},
+                      {'d', border, 4},
+                      {'u', 4 + 15 * 8, 8},
+                      {'u', 4, 8},
+                      {'u', 12, 8},
+                      {'c', heads[0], 3},
+                      {'u', 2, 2},
+                      {'C', 3, 18}},
+           11);
+    assert_int_equal(rec.used_at_completing, 15);
+    assert_int_equal(rec.used_at_completed, 18);
+    vhu_queue_enable_kicks(r->queue);
+    expect(&rec, (record[]){{'u', 4 + 16 * 8, 2}}, 1);
+    rig_free(r);
+}
+
+/* Without EVENT_IDX the flags are what is written; and each hook is optional. */
+static void test_some_hooks(void **state)
+{
+    rig *r = rig_new(16, 0);
+    recorder rec = {.n = 0};
+    const vhu__queue_hooks used_only = {.self = &rec, .used_dirty = on_used_dirty};
+    const vhu__queue_hooks none = {.self = NULL};
+    const vhu__queue_hooks *const hooks[] = {&used_only, &none, NULL};
+
+    (void)state;
+    hook(r, &rec);
+    vhu_queue_disable_kicks(r->queue);
+    vhu_queue_enable_kicks(r->queue);
+    expect(&rec, (record[]){{'u', 0, 2}, {'u', 0, 2}}, 2);
+
+    for (size_t i = 0; i < VHU__COUNT(hooks); i++) {
+        vhu_queue_stop(r->queue);
+        assert_int_equal(vhu__queue_set_hooks(r->queue, hooks[i]), 0);
+        r->config.base = vhu_queue_base(r->queue);
+        assert_int_equal(vhu_queue_start(r->queue, &r->config), 0);
+        add_request(r, false);
+        driver_ring_publish(&r->ring);
+        assert_int_equal(take(r, 1), 1);
+        r->chains[0].written = 1;
+        vhu_queue_complete(r->queue, r->chains, 1);
+        assert_true(driver_ring_reap(&r->ring, NULL) >= 0);
+        assert_int_equal(rec.n, i == 0 ? 2 : 0);
+        rec.n = 0;
+    }
+    rig_free(r);
+}
+
+/* --- a guest that changes its descriptors while the device has them --- */
+
+static void change_addr(vhu__desc *desc)
+{
+    desc->addr = 0x1234;
+}
+
+static void change_next(vhu__desc *desc)
+{
+    desc->next = 16;
+}
+
+static void change_to_indirect(vhu__desc *desc)
+{
+    desc->flags = VHU__DESC_INDIRECT;
+    desc->len = 16;
+}
+
+/* An empty one that follows itself; all descriptors of the ring are such. */
+static void change_to_loop(vhu__desc *desc)
+{
+    desc->len = 0;
+    desc->flags |= VHU__DESC_NEXT;
+    desc->next = 1;
+}
+
+/* It is found out, and nothing outside of memory is reported. */
+static void test_changed_meanwhile(void **state)
+{
+    static const struct {
+        void (*change)(vhu__desc *desc);
+        bool indirect;
+        const char *text;
+    } changes[] = {
+        {change_addr, false, "512 bytes at 0x1234"},
+        {change_next, false, "descriptor 16"},
+        {change_to_loop, false, "loop"},
+        {change_to_loop, true, "loop"},
+        {change_to_indirect, true, "in an indirect table itself"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < VHU__COUNT(changes); i++) {
+        rig *r = rig_new(16, VHU_QUEUE_FEATURES);
+        recorder rec = {.n = 0};
+        uint16_t head = add_request(r, changes[i].indirect);
+
+        hook(r, &rec);
+        driver_ring_publish(&r->ring);
+        assert_int_equal(take(r, 1), 1);
+        rec.n = 0;
+        changes[i].change(desc_of(r, head, 1));
+        r->chains[0].written = 513;
+        vhu_queue_complete(r->queue, r->chains, 1);
+        assert_broken(r, changes[i].text);
+        assert_int_equal(vhu_queue_in_use(r->queue), 0);
+        for (size_t k = 0; k < rec.n; k++) {
+            assert_int_equal(rec.records[k].what, 'd');
+            assert_non_null(vhu_memory_at(r->device, rec.records[k].a, rec.records[k].b));
+        }
+        rig_free(r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        leakcheck_test(test_hooks),
+        leakcheck_test(test_some_hooks),
+        leakcheck_test(test_changed_meanwhile),
+    };
+
+    return cmocka_run_group_tests_name("queue_hooks", tests, NULL, NULL);
+}

@@ -76,8 +76,8 @@ static enum program_verdict check_settings(struct program *program)
     return PROGRAM_RUN;
 }
 
-enum program_verdict program_parse(struct program *program, const struct option_row *own,
-                                   size_t num_own, int argc, char **argv)
+enum program_verdict program_parse(struct program *program, const struct option_row *rows,
+                                   size_t num_rows, int argc, char **argv)
 {
     struct program_settings *settings = &program->settings;
     bool capabilities = asks_for_capabilities(argc, argv);
@@ -101,21 +101,21 @@ enum program_verdict program_parse(struct program *program, const struct option_
         {"version", OPTION_FLAG, &settings->version, NULL, "print the version", 0, 0},
     };
     const size_t num_common = sizeof common / sizeof common[0];
-    struct option_row rows[MAX_OPTIONS];
+    struct option_row all[MAX_OPTIONS];
 
-    if (num_own + num_common > MAX_OPTIONS)
+    if (num_rows + num_common > MAX_OPTIONS)
         return PROGRAM_WRONG;
-    memcpy(rows, own, num_own * sizeof *own);
-    memcpy(rows + num_own, common, sizeof common);
+    memcpy(all, rows, num_rows * sizeof *rows);
+    memcpy(all + num_rows, common, sizeof common);
     /* Whatever else is given with it shall be ignored, right or wrong. */
-    if (!capabilities && options_parse(program->info->name, rows, num_own + num_common, argc, argv))
+    if (!capabilities && options_parse(program->info->name, all, num_rows + num_common, argc, argv))
         return PROGRAM_WRONG;
     if (capabilities) {
         puts(program->info->capabilities);
         return PROGRAM_DONE;
     }
     if (settings->help) {
-        print_help(program->info, rows, num_own + num_common);
+        print_help(program->info, all, num_rows + num_common);
         return PROGRAM_DONE;
     }
     if (settings->version) {

@@ -160,7 +160,7 @@ static void handle_ring(void *self, vhu_ring *vring)
     }
     const uint32_t taken = vhu_ring_take(vring, chains, room);
     worker->num_free -= taken;
-    for (uint32_t i = 0; i < taken; ++i) {
+    for (uint32_t i = 0; i < taken && i < room; ++i) {
         requests[i]->chain = chains[i];
         requests[i]->owner = ring;
         blk_start(&worker->lane, requests[i], ring->write_through);

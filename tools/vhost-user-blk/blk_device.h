@@ -22,8 +22,8 @@ struct blk_device {
 int blk_device_prepare(struct blk_device *device);
 void blk_device_free(struct blk_device *device);
 
-int blk_device_worker_start(void *self, unsigned worker, uv_loop_t *loop);
-void blk_device_worker_stop(void *self, unsigned worker);
+int blk_device_worker_start(void *self, unsigned index, uv_loop_t *loop);
+void blk_device_worker_stop(void *self, unsigned index);
 
 extern const vhu_device_ops blk_device_ops;
 

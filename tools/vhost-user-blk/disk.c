@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -46,7 +47,7 @@ static uint32_t direct_block(int fd)
 static bool block_device_discards(dev_t device)
 {
     char path[96];
-    unsigned long long max_bytes = 0;
+    char text[32] = "";
 
     snprintf(path, sizeof path, "/sys/dev/block/%u:%u/queue/discard_max_bytes", major(device),
              minor(device));
@@ -58,10 +59,9 @@ static bool block_device_discards(dev_t device)
     }
     if (!file)
         return false;
-    if (fscanf(file, "%llu", &max_bytes) != 1)
-        max_bytes = 0;
+    const bool can = fgets(text, sizeof text, file) && strtoull(text, NULL, 10) > 0;
     fclose(file);
-    return max_bytes > 0;
+    return can;
 }
 
 static int inspect_block_device(struct disk *disk, dev_t device, uint32_t *physical)

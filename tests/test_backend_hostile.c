@@ -414,7 +414,7 @@ static void test_too_many_handles(void **state)
         vhu_handle handles[30];
 
         handles_open(handles, 30);
-        peer_send(&r.peer, "\5\0\0" + i, 1, handles, 30);
+        peer_send(&r.peer, &"\5\0\0"[i], 1, handles, 30);
         handles_close(handles, 30);
     }
     assert_int_equal(rig_serve(&r), VHU_EINVALID_MESSAGE);

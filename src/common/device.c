@@ -139,7 +139,7 @@ static int make_rings(vhu_device *device)
 static void destroy(vhu_device *device)
 {
     for (uint32_t i = 0; device->rings && i < device->options.num_rings; i++) {
-        vhu__ring_reset(&device->rings[i]);
+        vhu__ring_release(&device->rings[i]);
         vhu_queue_free(device->rings[i].queue);
     }
     free(device->rings);
@@ -238,7 +238,7 @@ int vhu_device_disconnect(vhu_device *device, void (*done)(void *arg), void *arg
 static void leave(vhu_device *device)
 {
     for (uint32_t i = 0; i < device->options.num_rings; i++)
-        vhu__ring_reset(&device->rings[i]);
+        vhu__ring_release(&device->rings[i]);
     vhu_memory_replace(device->memory, NULL, 0, NULL);
     device->features = 0;
     device->leaving = false;

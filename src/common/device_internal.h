@@ -48,7 +48,7 @@ struct vhu_ring {
     /* The worker's own. */
     bool live;    /* between ring_started and ring_parked */
     bool watched; /* the executor waits for the kick */
-    bool quiet;   /* the driver was asked for no kicks */
+    bool quiet;   /* the driver must be asked for kicks before sleeping */
     bool stalled; /* something is available, but the device had no room for it */
     bool broken;  /* that was reported */
 };
@@ -104,8 +104,9 @@ void vhu__ring_stop(vhu_ring *ring);
 /* Have an event (NULL: none) used as the ring's call or err from now on; it is taken. */
 void vhu__ring_set_event(vhu_ring *ring, vhu_vring_event which, vhu_event *event);
 
-/* Parked: release all that a front-end gave. */
+/* Parked: forget how it was set up, but for call and err; or release those, too. */
 void vhu__ring_reset(vhu_ring *ring);
+void vhu__ring_release(vhu_ring *ring);
 
 /* Whether all that a ring needs to run has come; and start it then. 0 if it has not. */
 int vhu__ring_start(vhu_ring *ring);

@@ -38,17 +38,6 @@ static bool collect_events(vhu_ring *ring)
     return collect(&ring->next_call, &ring->call);
 }
 
-void vhu__ring_set_event(vhu_ring *ring, vhu_vring_event which, vhu_event *event)
-{
-    vhu__mailbox *box = which == VHU_VRING_CALL ? &ring->next_call : &ring->next_err;
-
-    drop_event(atomic_exchange_explicit(box, event ? event : vhu__no_event, memory_order_acq_rel));
-    if (vhu__ring_phase(ring) == VHU__PARKED)
-        collect_events(ring);
-    else if (ring->device->executor.num_workers > 0)
-        ring->device->executor.wake(ring->device->executor_arg, ring->worker);
-}
-
 static void report_broken(vhu_ring *ring)
 {
     if (ring->broken)
@@ -70,6 +59,17 @@ static void wake(vhu_ring *ring)
         device->executor.wake(device->executor_arg, ring->worker);
     else
         vhu__ring_step(ring);
+}
+
+void vhu__ring_set_event(vhu_ring *ring, vhu_vring_event which, vhu_event *event)
+{
+    vhu__mailbox *box = which == VHU_VRING_CALL ? &ring->next_call : &ring->next_err;
+
+    drop_event(atomic_exchange_explicit(box, event ? event : vhu__no_event, memory_order_acq_rel));
+    if (vhu__ring_phase(ring) == VHU__PARKED)
+        collect_events(ring);
+    else
+        wake(ring);
 }
 
 void vhu__ring_run(vhu_ring *ring)
@@ -115,7 +115,8 @@ static void unwatch(vhu_ring *ring)
 static void begin(vhu_ring *ring)
 {
     ring->live = true;
-    ring->quiet = false;
+    /* Whoever served the ring before may have died while it was quiet. */
+    ring->quiet = true;
     ring->stalled = false;
     ring->broken = false;
     watch(ring);
@@ -132,6 +133,7 @@ static void park(vhu_ring *ring)
         unwatch(ring);
         if (device->ops.ring_parked)
             device->ops.ring_parked(device->self, ring);
+        vhu_ring_flush(ring);
         if (ring->quiet)
             vhu_queue_enable_kicks(ring->queue);
         ring->live = false;
@@ -146,8 +148,6 @@ static void park(vhu_ring *ring)
 static bool serve(vhu_ring *ring)
 {
     vhu_device *device = ring->device;
-    uint32_t base = vhu_queue_base(ring->queue);
-    bool moved;
 
     if (!vhu_queue_has_avail(ring->queue))
         return false;
@@ -155,10 +155,9 @@ static bool serve(vhu_ring *ring)
         vhu_queue_disable_kicks(ring->queue);
         ring->quiet = true;
     }
+    ring->stalled = true;
     device->ops.handle_ring(device->self, ring);
-    moved = vhu_queue_base(ring->queue) != base;
-    ring->stalled = !moved;
-    return moved;
+    return !ring->stalled;
 }
 
 bool vhu__ring_step(vhu_ring *ring)
@@ -191,17 +190,23 @@ bool vhu__ring_step(vhu_ring *ring)
 
 void vhu__ring_reset(vhu_ring *ring)
 {
-    collect_events(ring);
     vhu_event_free(ring->kick);
-    vhu_event_free(ring->call);
-    vhu_event_free(ring->err);
-    ring->kick = ring->call = ring->err = NULL;
+    ring->kick = NULL;
     memset(&ring->addr, 0, sizeof(ring->addr));
     ring->num = 0;
     ring->base = 0;
     ring->has_addr = false;
     ring->started = false;
     ring->enabled = false;
+}
+
+void vhu__ring_release(vhu_ring *ring)
+{
+    vhu__ring_reset(ring);
+    collect_events(ring);
+    vhu_event_free(ring->call);
+    vhu_event_free(ring->err);
+    ring->call = ring->err = NULL;
 }
 
 /* --- a worker's turn --- */
@@ -287,6 +292,8 @@ void vhu_ring_kicked(vhu_ring *ring)
     vhu__device_log(ring->device, VHU_LOG_WARNING, "ring %u: its kick is gone: %s", ring->index,
                     vhu_strerror(r));
     unwatch(ring);
+    vhu_event_free(ring->kick);
+    ring->kick = NULL;
 }
 
 bool vhu_ring_enabled(const vhu_ring *ring)
@@ -303,10 +310,15 @@ uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n)
 {
     int r = vhu_queue_take(ring->queue, chains, n);
 
-    if (vhu__likely(r >= 0))
-        return (uint32_t)r;
-    report_broken(ring);
-    return 0;
+    if (vhu__unlikely(r < 0)) {
+        report_broken(ring);
+        return 0;
+    }
+    if (r > 0) {
+        ring->quiet = true;
+        ring->stalled = false;
+    }
+    return (uint32_t)r;
 }
 
 void vhu_ring_complete(vhu_ring *ring, const vhu_chain *chains, uint32_t n)

@@ -104,7 +104,6 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
     queue->window = (vhu__window){0};
     queue->num = c.num;
     queue->in_use = 0;
-    queue->indirect = (c.features & VHU_BIT(VHU_F_RING_INDIRECT_DESC)) != 0;
     queue->event_idx = (c.features & VHU_BIT(VHU_F_RING_EVENT_IDX)) != 0;
     queue->called = false;
     queue->uncalled = 0;

@@ -41,6 +41,7 @@ typedef struct vhu__queue_ops {
 struct vhu_queue {
     const vhu__queue_ops *ops; /* of the layout; of no ring while it is stopped or broken */
     const volatile vhu__desc *desc;
+    const volatile vhu__desc *indirect_from; /* the same if there may be indirect tables, or NULL */
     const vhu__avail *avail;
     vhu__used *used;
     const uint16_t *used_event;
@@ -49,7 +50,6 @@ struct vhu_queue {
     uint32_t in_use;
     uint16_t avail_idx; /* next to take */
     uint16_t used_idx;  /* next to fill */
-    bool indirect;
     bool event_idx;
     bool running;
     bool called;       /* since start; the first call is not suppressed by an old event word */

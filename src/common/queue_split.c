@@ -28,6 +28,14 @@ typedef struct cursor {
     uint32_t next;
 } cursor;
 
+/* A descriptor's copy, in the host's byte order and as wide as registers are. */
+typedef struct desc {
+    uint64_t addr;
+    uint32_t len;
+    uint32_t flags;
+    uint32_t next;
+} desc;
+
 /* --- descriptors --- */
 
 static bool break_outside(vhu_queue *queue, uint64_t addr, uint32_t len)
@@ -36,16 +44,16 @@ static bool break_outside(vhu_queue *queue, uint64_t addr, uint32_t len)
                             addr);
 }
 
-VHU__ALWAYS_INLINE vhu__desc copy(const volatile vhu__desc *from)
+VHU__ALWAYS_INLINE desc copy(const volatile vhu__desc *from)
 {
-    return (vhu__desc){.addr = vhu__le64(from->addr),
-                       .len = vhu__le32(from->len),
-                       .flags = vhu__le16(from->flags),
-                       .next = vhu__le16(from->next)};
+    return (desc){.addr = vhu__le64(from->addr),
+                  .len = vhu__le32(from->len),
+                  .flags = vhu__le16(from->flags),
+                  .next = vhu__le16(from->next)};
 }
 
 /* The same, wherever its bytes are. */
-static bool copy_pieces(vhu_queue *queue, uint64_t addr, vhu__desc *desc)
+static bool copy_pieces(vhu_queue *queue, uint64_t addr, desc *out)
 {
     union {
         vhu__desc desc;
@@ -57,7 +65,7 @@ static bool copy_pieces(vhu_queue *queue, uint64_t addr, vhu__desc *desc)
             return break_outside(queue, addr, sizeof(raw));
         raw.bytes[i] = *(const volatile uint8_t *)vhu__window_at(&queue->window, addr + i);
     }
-    *desc = copy(&raw.desc);
+    *out = copy(&raw.desc);
     return true;
 }
 
@@ -79,26 +87,26 @@ static bool break_loop(vhu_queue *queue, cursor c)
 }
 
 /* For a descriptor that is not simply in the table. */
-static bool load_slowly(vhu_queue *queue, cursor c, vhu__desc *desc)
+static bool load_slowly(vhu_queue *queue, cursor c, desc *out)
 {
     if (c.next >= table_size(queue, c))
         return vhu__queue_break(queue, "descriptor %" PRIu32 " is asked for, the %s has %" PRIu32,
                                 c.next, in_indirect(queue, c) ? "table" : "ring",
                                 table_size(queue, c));
-    return copy_pieces(queue, queue->pieces.addr + sizeof(*desc) * (uint64_t)c.next, desc);
+    return copy_pieces(queue, queue->pieces.addr + sizeof(vhu__desc) * (uint64_t)c.next, out);
 }
 
-VHU__ALWAYS_INLINE bool load_desc(vhu_queue *queue, cursor c, vhu__desc *desc)
+VHU__ALWAYS_INLINE bool load_desc(vhu_queue *queue, cursor c, desc *out)
 {
-    vhu__desc slow; /* so that *desc can be in registers */
+    desc slow; /* so that *out can be in registers */
 
     if (vhu__likely(c.next < c.count)) {
-        *desc = copy(&c.table[c.next]);
+        *out = copy(&c.table[c.next]);
         return true;
     }
     if (!load_slowly(queue, c, &slow))
         return false;
-    *desc = slow;
+    *out = slow;
     return true;
 }
 
@@ -109,47 +117,48 @@ VHU__ALWAYS_INLINE bool in_window(vhu_queue *queue, uint64_t addr, uint32_t len)
            (len > 0 && vhu__memory_look(queue->memory, &queue->window, addr, len) == len);
 }
 
-static void break_indirect(vhu_queue *queue, cursor c, vhu__desc desc)
+static cursor break_indirect(vhu_queue *queue, cursor c, desc d)
 {
     const char *why = "its address wraps round";
 
-    if (!queue->indirect)
+    if (!queue->indirect_from)
         why = "the feature was not negotiated";
     else if (in_indirect(queue, c))
         why = "it is in an indirect table itself";
-    else if (desc.flags & VHU__DESC_NEXT)
+    else if (d.flags & VHU__DESC_NEXT)
         why = "it has a next descriptor, too";
-    else if (desc.len % sizeof(desc) != 0 || desc.len == 0)
+    else if (d.len % sizeof(vhu__desc) != 0 || d.len == 0)
         why = "its length is no number of descriptors";
-    else if (desc.len / sizeof(desc) > VHU_MAX_RING_SIZE)
+    else if (d.len / sizeof(vhu__desc) > VHU_MAX_RING_SIZE)
         why = "its table has more than 32768 descriptors";
     vhu__queue_break(queue,
                      "indirect descriptor (%" PRIu32 " bytes at 0x%" PRIx64 ", flags 0x%x): %s",
-                     desc.len, desc.addr, (unsigned)desc.flags, why);
+                     d.len, d.addr, (unsigned)d.flags, why);
+    queue->pieces.count = 0;
+    return (cursor){0};
 }
 
 /*
- * The table that `desc` points to; its WRITE flag is to be ignored. A table of size 0 if the ring
+ * The table that `d` points to; its WRITE flag is to be ignored. A table of size 0 if the ring
  * broke.
  */
-static cursor enter_indirect(vhu_queue *queue, cursor c, vhu__desc desc)
+VHU__ALWAYS_INLINE cursor enter_indirect(vhu_queue *queue, cursor c, desc d)
 {
-    uint32_t count = desc.len / (uint32_t)sizeof(desc);
+    /* 16 bytes each. What is left over goes to the top, and makes a wrong length a huge one. */
+    uint32_t count = d.len >> 4 | d.len << 28;
     const volatile void *table;
 
-    queue->pieces.count = 0;
-    if (vhu__unlikely(!queue->indirect || in_indirect(queue, c) || (desc.flags & VHU__DESC_NEXT) ||
-                      desc.len % sizeof(desc) != 0 || count - 1 >= VHU_MAX_RING_SIZE ||
-                      desc.addr + desc.len < desc.addr)) {
-        break_indirect(queue, c, desc);
-        return (cursor){0};
-    }
-    if (in_window(queue, desc.addr, desc.len)) {
-        table = vhu__window_at(&queue->window, desc.addr);
+    if (vhu__unlikely(c.table != queue->indirect_from || (d.flags & VHU__DESC_NEXT) ||
+                      count - 1 >= VHU_MAX_RING_SIZE))
+        return break_indirect(queue, c, d);
+    if (in_window(queue, d.addr, d.len)) {
+        table = vhu__window_at(&queue->window, d.addr);
         if (vhu__likely((uintptr_t)table % sizeof(uint64_t) == 0))
             return (cursor){.table = table, .count = count};
     }
-    queue->pieces.addr = desc.addr;
+    if (d.addr + d.len < d.addr)
+        return break_indirect(queue, c, d);
+    queue->pieces.addr = d.addr;
     queue->pieces.count = count;
     return (cursor){0};
 }
@@ -157,97 +166,101 @@ static cursor enter_indirect(vhu_queue *queue, cursor c, vhu__desc desc)
 /* --- take --- */
 
 /*
- * How far the entries of a request are filled. One is taken for each descriptor, so one bound does
- * for both the room and the length of the table; what takes more or none moves the latter.
+ * Where the buffers of a request go. One entry is taken for each descriptor, so one bound does for
+ * both the room and the length of the table; what takes more entries or none moves the latter.
  */
 typedef struct sink {
-    uint32_t n;
-    uint32_t stop;      /* the lesser one of the caller's capacity, and: */
-    uint32_t table_end; /* where the table's descriptors would end */
+    vhu_buf *next;
+    vhu_buf *stop;      /* where the room ends, or before, where the table's descriptors would */
+    uint32_t table_end; /* the latter as a number */
 } sink;
 
 static inline void set_table_end(sink *to, const vhu_chain *chain, uint32_t table_end)
 {
     to->table_end = table_end;
-    to->stop = chain->capacity < table_end ? chain->capacity : table_end;
+    to->stop = chain->bufs + (chain->capacity < table_end ? chain->capacity : table_end);
+}
+
+static inline uint32_t filled(const sink *to, const vhu_chain *chain)
+{
+    return (uint32_t)(to->next - chain->bufs);
 }
 
 /* Append a buffer that is in several regions, empty, nowhere, or one too many. */
-static bool append_slowly(vhu_queue *queue, const vhu_chain *chain, cursor c, sink *to,
-                          vhu__desc desc)
+static bool append_slowly(vhu_queue *queue, const vhu_chain *chain, cursor c, sink *to, desc d)
 {
-    uint32_t begin = to->n;
+    const vhu_buf *begin = to->next;
 
-    if (to->n == to->table_end)
+    if (filled(to, chain) == to->table_end)
         return break_loop(queue, c);
-    while (desc.len > 0) {
-        uint64_t here = vhu__memory_look(queue->memory, &queue->window, desc.addr, desc.len);
+    while (d.len > 0) {
+        uint64_t here = vhu__memory_look(queue->memory, &queue->window, d.addr, d.len);
 
         if (here == 0)
-            return break_outside(queue, desc.addr, desc.len);
-        if (to->n == chain->capacity)
+            return break_outside(queue, d.addr, d.len);
+        if (filled(to, chain) == chain->capacity)
             return vhu__queue_break(queue, "request of more than %" PRIu32 " buffers",
                                     chain->capacity);
-        chain->bufs[to->n++] = (vhu_buf){vhu__window_at(&queue->window, desc.addr), (size_t)here};
-        desc.addr += here;
-        desc.len -= (uint32_t)here;
+        *to->next++ = (vhu_buf){vhu__window_at(&queue->window, d.addr), (size_t)here};
+        d.addr += here;
+        d.len -= (uint32_t)here;
     }
-    set_table_end(to, chain, to->table_end - 1 + (to->n - begin));
+    set_table_end(to, chain, to->table_end - 1 + (uint32_t)(to->next - begin));
     return true;
 }
 
 VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t head)
 {
     cursor c = {.table = queue->desc, .count = queue->num, .next = head};
-    vhu_buf *const bufs = chain->bufs;
-    sink to = {0};
-    uint32_t num_readable = 0;
+    sink to = {.next = chain->bufs};
+    const vhu_buf *readable_end = chain->bufs;
     uint64_t len = 0, readable_len = 0; /* cannot wrap: at most 65536 times 32 bits */
     uint32_t flags = 0;                 /* of the descriptor before */
-    vhu__desc desc;
 
-    chain->head = head;
-    chain->written = 0;
     set_table_end(&to, chain, queue->num);
-    for (;;) {
-        if (!load_desc(queue, c, &desc))
+    do {
+        desc d;
+
+        if (!load_desc(queue, c, &d))
             return false;
-        if (desc.flags & VHU__DESC_INDIRECT) {
-            c = enter_indirect(queue, c, desc);
+        if (d.flags & VHU__DESC_INDIRECT) {
+            c = enter_indirect(queue, c, d);
             if (table_size(queue, c) == 0)
                 return false;
-            set_table_end(&to, chain, to.n + table_size(queue, c));
+            set_table_end(&to, chain, filled(&to, chain) + table_size(queue, c));
+            flags |= VHU__DESC_NEXT;
             continue;
         }
-        if ((desc.flags ^ flags) & VHU__DESC_WRITE) {
+        c.next = d.next;
+        if ((d.flags ^ flags) & VHU__DESC_WRITE) {
             if (vhu__unlikely(flags & VHU__DESC_WRITE))
                 return vhu__queue_break(queue, "readable descriptor after a writable one");
-            num_readable = to.n;
+            readable_end = to.next;
             readable_len = len;
         }
-        flags = desc.flags;
-        len += desc.len;
-        if (vhu__likely(to.n != to.stop && in_window(queue, desc.addr, desc.len))) {
-            bufs[to.n++] = (vhu_buf){vhu__window_at(&queue->window, desc.addr), desc.len};
+        flags = d.flags;
+        len += d.len;
+        if (vhu__likely(to.next != to.stop && in_window(queue, d.addr, d.len))) {
+            *to.next++ = (vhu_buf){vhu__window_at(&queue->window, d.addr), d.len};
         } else {
             sink slow = to;
 
-            if (!append_slowly(queue, chain, c, &slow, desc))
+            if (!append_slowly(queue, chain, c, &slow, d))
                 return false;
             to = slow;
         }
-        if (!(flags & VHU__DESC_NEXT))
-            break;
-        c.next = desc.next;
-    }
-    if (vhu__unlikely(len > MAX_CHAIN_LEN))
+    } while (flags & VHU__DESC_NEXT);
+
+    if (vhu__unlikely(len >> 32 != 0) && len > MAX_CHAIN_LEN)
         return vhu__queue_break(queue, "request of %" PRIu64 " bytes, more than 2^32", len);
     if (!(flags & VHU__DESC_WRITE)) {
-        num_readable = to.n;
+        readable_end = to.next;
         readable_len = len;
     }
-    chain->num_readable = num_readable;
-    chain->num_writable = to.n - num_readable;
+    chain->num_readable = (uint32_t)(readable_end - chain->bufs);
+    chain->num_writable = (uint32_t)(to.next - readable_end);
+    chain->head = head;
+    chain->written = 0;
     chain->readable_len = readable_len;
     chain->writable_len = len - readable_len;
     return true;
@@ -307,35 +320,34 @@ static bool report_dirty(vhu_queue *queue, const vhu_chain *chain)
     cursor c = {.table = queue->desc, .count = queue->num, .next = chain->head};
     uint32_t written = chain->written;
     uint32_t left = c.count;
-    vhu__desc desc;
+    desc d;
 
     while (written > 0) {
         if (left-- == 0)
             return break_loop(queue, c);
-        if (!load_desc(queue, c, &desc))
+        if (!load_desc(queue, c, &d))
             return false;
-        if (desc.flags & VHU__DESC_INDIRECT) {
-            c = enter_indirect(queue, c, desc);
+        if (d.flags & VHU__DESC_INDIRECT) {
+            c = enter_indirect(queue, c, d);
             left = table_size(queue, c);
             if (left == 0)
                 return false;
             continue;
         }
-        while ((desc.flags & VHU__DESC_WRITE) && desc.len > 0 && written > 0) {
-            uint32_t len = desc.len < written ? desc.len : written;
-            uint32_t here =
-                (uint32_t)vhu__memory_look(queue->memory, &queue->window, desc.addr, len);
+        while ((d.flags & VHU__DESC_WRITE) && d.len > 0 && written > 0) {
+            uint32_t len = d.len < written ? d.len : written;
+            uint32_t here = (uint32_t)vhu__memory_look(queue->memory, &queue->window, d.addr, len);
 
             if (here == 0)
-                return break_outside(queue, desc.addr, desc.len);
-            queue->hooks.dirty(queue->hooks.self, desc.addr, here);
-            desc.addr += here;
-            desc.len -= here;
+                return break_outside(queue, d.addr, d.len);
+            queue->hooks.dirty(queue->hooks.self, d.addr, here);
+            d.addr += here;
+            d.len -= here;
             written -= here;
         }
-        if (!(desc.flags & VHU__DESC_NEXT))
+        if (!(d.flags & VHU__DESC_NEXT))
             break;
-        c.next = desc.next;
+        c.next = d.next;
     }
     return true;
 }
@@ -350,16 +362,19 @@ static void report_used(const vhu_queue *queue, const void *at, uint64_t len)
 /* Fill used entries, still unseen: how many. */
 VHU__ALWAYS_INLINE uint32_t fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 {
-    /* Volatile keeps one store per member: copied at once they could not be forwarded to here. */
-    volatile vhu__used_elem *ring = queue->used->ring;
+    vhu__used *used = queue->used;
     uint32_t mask = queue->num - 1;
     uint32_t idx = queue->used_idx;
 
     if (vhu__unlikely(n > queue->in_use))
         n = queue->in_use;
-    for (uint32_t i = 0; i < n; i++)
-        ring[(uint16_t)(idx + i) & mask] =
-            (vhu__used_elem){.id = vhu__le32(chains[i].head), .len = vhu__le32(chains[i].written)};
+    for (const vhu_chain *end = chains + n; chains != end; chains++, idx++) {
+        /* One store each: the two copied as one would wait for the two that came before. */
+        volatile vhu__used_elem *elem = &used->ring[idx & mask];
+
+        elem->id = vhu__le32(chains->head);
+        elem->len = vhu__le32(chains->written);
+    }
     return n;
 }
 
@@ -489,6 +504,8 @@ int vhu__queue_split_start(vhu_queue *queue, const vhu_queue_config *config)
             return VHU_EINVAL;
     }
     queue->desc = at[0];
+    queue->indirect_from =
+        config->features & VHU_BIT(VHU_F_RING_INDIRECT_DESC) ? queue->desc : NULL;
     queue->avail = at[1];
     queue->used = at[2];
     queue->used_event = &queue->avail->ring[config->num];

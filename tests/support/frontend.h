@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A small VMM: it sends a front-end's requests over a socket, has guest memory and the drivers of
+ * some rings in it. Requests belong to the test's thread; a ring may be given to another.
+ */
+#ifndef TEST_FRONTEND_H
+#define TEST_FRONTEND_H
+
+#include <stdatomic.h>
+#include <vmm_vhost/protocol.h>
+
+#include "support/driver_ring.h"
+#include "support/leakcheck.h"
+
+#define FRONTEND_FEATURES                                                                          \
+    (VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(VHU_F_RING_INDIRECT_DESC) |                                \
+     VHU_BIT(VHU_F_RING_EVENT_IDX) | VHU_BIT(VHU_F_PROTOCOL_FEATURES))
+#define FRONTEND_PROTOCOL                                                                          \
+    (VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) |        \
+     VHU_BIT(VHU_PF_RESET_DEVICE) | VHU_BIT(VHU_PF_BACKEND_REQ))
+
+enum { FRONTEND_RINGS = 8, FRONTEND_SLOT = 32 };
+
+/* What a request carries, and what the device answers behind it. */
+typedef struct frontend_slot {
+    uint64_t seq;
+    uint64_t ring;
+    uint64_t answer; /* ~seq */
+    uint64_t again;  /* seq + ring */
+} frontend_slot;
+
+/* One driver. Whoever drives it keeps `error`, since only the test's thread may assert. */
+typedef struct frontend_ring {
+    uint32_t index;
+    driver_ring driver;
+    uint64_t data; /* guest address of a slot for each head */
+    uint64_t submitted;
+    uint64_t reaped;
+    bool in_order;    /* expect the answers in the order of the requests */
+    uint64_t *seq_of; /* by head; UINT64_MAX: not out */
+    int kick;         /* eventfds, or a pipe's writing end */
+    int call;
+    int err;
+    int poke;              /* another thread has put something into next_call or next_kick */
+    _Atomic int next_call; /* descriptor, or -1 */
+    _Atomic int next_kick;
+    const char *error; /* what went wrong first */
+} frontend_ring;
+
+typedef struct frontend {
+    int fd;
+    int channel; /* our end of the back-end's channel, or -1 */
+    bool acks;   /* REPLY_ACK was negotiated: ask for and expect it */
+    /* The device's side, if it runs on this thread: called while there is nothing to receive. */
+    void (*turn)(void *arg);
+    void *turn_arg;
+    driver_memory memory;
+    uint64_t features;
+    uint32_t num_rings;
+    frontend_ring *rings;
+} frontend;
+
+/*
+ * Memory of `regions` regions, ring i of `size` descriptors in region i % regions; nothing is sent.
+ * `fd` is taken.
+ */
+void frontend_open(frontend *f, int fd, size_t regions, uint32_t rings, uint32_t size,
+                   uint64_t features);
+void frontend_close(frontend *f);
+
+/* Leave: close the connection and nothing else. And come again, on another one. */
+void frontend_hang_up(frontend *f);
+void frontend_call_again(frontend *f, int fd);
+
+/* --- messages --- */
+
+void frontend_send(frontend *f, uint32_t request, uint32_t flags, const void *payload,
+                   uint32_t size, const int *fds, size_t n);
+/* The size of the reply's payload, -1 if the connection has ended. */
+int frontend_recv(frontend *f, uint32_t request, void *payload, uint32_t size);
+/* Send, with acknowledgement if that was negotiated: its value, 0 without, -1 at the end. */
+int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uint32_t size,
+                         const int *fds, size_t n);
+/* No reply is there now. */
+bool frontend_is_silent(const frontend *f);
+
+uint64_t frontend_get(frontend *f, uint32_t request);
+int64_t frontend_set(frontend *f, uint32_t request, uint64_t value);
+int64_t frontend_vring(frontend *f, uint32_t request, uint32_t ring, uint32_t num);
+int64_t frontend_addr(frontend *f, uint32_t ring);
+/* A descriptor that stays ours, or -1 for none. */
+int64_t frontend_event(frontend *f, uint32_t request, uint32_t ring, int fd);
+int64_t frontend_table(frontend *f, size_t first, size_t n);
+int64_t frontend_region(frontend *f, uint32_t request, size_t region);
+uint32_t frontend_base(frontend *f, uint32_t ring);
+
+/* --- sequences --- */
+
+/* As QEMU begins, up to and with SET_PROTOCOL_FEATURES and the events per ring. */
+void frontend_handshake(frontend *f, uint64_t protocol_features);
+/* SET_FEATURES and the first `n` regions, by slots or, without that feature, as a table. */
+void frontend_share(frontend *f, size_t n);
+void frontend_start_ring(frontend *f, uint32_t ring, uint32_t base);
+/* ENABLE 0, GET_VRING_BASE. */
+uint32_t frontend_stop_ring(frontend *f, uint32_t ring);
+/* All of it, all rings and regions. */
+void frontend_start(frontend *f);
+void frontend_channel(frontend *f);
+
+/* --- drivers --- */
+
+/* Add up to `n` requests and kick if asked to: how many. */
+uint32_t frontend_submit(frontend_ring *r, uint32_t n);
+/* Take back what was used and check it: how many. */
+uint32_t frontend_reap(frontend_ring *r);
+/*
+ * Ask for a call and sleep until it comes, looking at nothing else. False, and `error`, if it does
+ * not come for so long that it is lost. With a call before that nobody saw it returns at once.
+ */
+bool frontend_sleep(frontend_ring *r);
+/* Do `n` requests, at most `depth` at once, sleeping in between. False: see error. */
+bool frontend_run(frontend_ring *r, uint64_t n, uint32_t depth);
+/* Whether an event is signalled; takes it back. */
+bool frontend_signalled(int fd);
+
+/* For another thread: have the driver change over to a new event. Both are taken. */
+void frontend_swap_call(frontend_ring *r, int fd);
+void frontend_swap_kick(frontend_ring *r, int fd);
+
+int frontend_eventfd(void);
+
+#endif

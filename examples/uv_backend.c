@@ -19,8 +19,8 @@ static void handle_ring(void *self, vhu_ring *ring)
     while (vhu_ring_take(ring, &chain, 1) == 1) {
         chain.written = 0;
         for (uint32_t i = 0; i < chain.num_writable; i++) {
-            ssize_t n = getrandom(bufs[chain.num_readable + i].base,
-                                  bufs[chain.num_readable + i].len, 0);
+            ssize_t n =
+                getrandom(bufs[chain.num_readable + i].base, bufs[chain.num_readable + i].len, 0);
 
             if (n < 0)
                 break;

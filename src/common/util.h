@@ -12,7 +12,12 @@
 #if defined(__GNUC__)
 #define vhu__likely(x) __builtin_expect(!!(x), 1)
 #define vhu__unlikely(x) __builtin_expect(!!(x), 0)
+/* C's own formats, whatever the system's library thinks of them. */
+#ifdef __clang__
 #define VHU__PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
+#else
+#define VHU__PRINTF(text, first) __attribute__((__format__(__gnu_printf__, text, first)))
+#endif
 #define VHU__ALWAYS_INLINE static inline __attribute__((always_inline))
 #else
 #define vhu__likely(x) (x)

@@ -76,13 +76,13 @@ run_variants() {
 
 # ---- processes --------------------------------------------------------------
 
-# spawn NAME SECONDS COMMAND...: starts COMMAND in a session of its own, where a
+# spawn NAME SECONDS COMMAND...: starts COMMAND in a process group of its own, where a
 # signal meant for its group reaches nobody else. Output goes to NAME.log.
 spawn() {
     local name=$1 seconds=$2
     shift 2
     : >"$WORK/$name.log"
-    setsid timeout --foreground -k 5 "$seconds" "$@" </dev/null >"$WORK/$name.log" 2>&1 &
+    setsid timeout --foreground -k 10 "$seconds" "$@" </dev/null >"$WORK/$name.log" 2>&1 &
     PID[$name]=$!
 }
 
@@ -95,7 +95,7 @@ reap() {
     wait_until "$2" has_ended "$1" || fail "$1 has not ended after $2 s"
     STATUS=0
     wait "${PID[$1]}" || STATUS=$?
-    # Helpers of User-Mode Linux outlive it when it is killed.
+    # Child processes of User-Mode Linux outlive it when it is killed.
     kill -KILL -- "-${PID[$1]}" 2>/dev/null || true
     unset "PID[$1]"
 }

@@ -24,45 +24,46 @@ static int set_features(uint64_t features, uint32_t flags)
 }
 
 /* Each feature that needs an op, by the spec's gates and by the groups that belong together. */
+static const struct {
+    fake_op op;
+    uint64_t features;
+} groups[] = {
+    {FAKE_get_queue_num, VHU_BIT(VHU_PF_MQ)},
+    {FAKE_set_log_base, VHU_BIT(VHU_PF_LOG_SHMFD)},
+    {FAKE_send_rarp, VHU_BIT(VHU_PF_RARP)},
+    {FAKE_net_set_mtu, VHU_BIT(VHU_PF_NET_MTU)},
+    {FAKE_set_backend_channel, VHU_BIT(VHU_PF_BACKEND_REQ) | VHU_BIT(VHU_PF_BACKEND_SEND_FD) |
+                                   VHU_BIT(VHU_PF_HOST_NOTIFIER) |
+                                   VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS)},
+    {FAKE_set_vring_endian, VHU_BIT(VHU_PF_CROSS_ENDIAN)},
+    {FAKE_create_crypto_session, VHU_BIT(VHU_PF_CRYPTO_SESSION)},
+    {FAKE_close_crypto_session, VHU_BIT(VHU_PF_CRYPTO_SESSION)},
+    {FAKE_postcopy_advise, VHU_BIT(VHU_PF_PAGEFAULT)},
+    {FAKE_postcopy_listen, VHU_BIT(VHU_PF_PAGEFAULT)},
+    {FAKE_postcopy_mapped, VHU_BIT(VHU_PF_PAGEFAULT)},
+    {FAKE_postcopy_end, VHU_BIT(VHU_PF_PAGEFAULT)},
+    {FAKE_get_config, VHU_BIT(VHU_PF_CONFIG)},
+    {FAKE_get_inflight_fd, VHU_BIT(VHU_PF_INFLIGHT_SHMFD)},
+    {FAKE_set_inflight_fd, VHU_BIT(VHU_PF_INFLIGHT_SHMFD)},
+    {FAKE_reset_device, VHU_BIT(VHU_PF_RESET_DEVICE)},
+    {FAKE_vring_kick, VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS)},
+    {FAKE_get_max_mem_slots, VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)},
+    {FAKE_add_mem_reg, VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)},
+    {FAKE_rem_mem_reg, VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)},
+    {FAKE_set_status, VHU_BIT(VHU_PF_STATUS)},
+    {FAKE_get_status, VHU_BIT(VHU_PF_STATUS)},
+    {FAKE_get_shared_object, VHU_BIT(VHU_PF_SHARED_OBJECT)},
+    {FAKE_set_device_state_fd, VHU_BIT(VHU_PF_DEVICE_STATE)},
+    {FAKE_check_device_state, VHU_BIT(VHU_PF_DEVICE_STATE)},
+    {FAKE_get_shmem_config, VHU_BIT(VHU_PF_SHMEM)},
+    {FAKE_get_protocol_features, 0},
+    {FAKE_set_protocol_features, 0},
+    {FAKE_private_request, 0},
+    {FAKE_set_config, 0},
+};
+
 static void test_missing_op_withholds_feature(void **state)
 {
-    static const struct {
-        fake_op op;
-        uint64_t features;
-    } groups[] = {
-        {FAKE_get_queue_num, VHU_BIT(VHU_PF_MQ)},
-        {FAKE_set_log_base, VHU_BIT(VHU_PF_LOG_SHMFD)},
-        {FAKE_send_rarp, VHU_BIT(VHU_PF_RARP)},
-        {FAKE_net_set_mtu, VHU_BIT(VHU_PF_NET_MTU)},
-        {FAKE_set_backend_channel, VHU_BIT(VHU_PF_BACKEND_REQ) | VHU_BIT(VHU_PF_BACKEND_SEND_FD) |
-                                       VHU_BIT(VHU_PF_HOST_NOTIFIER) |
-                                       VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS)},
-        {FAKE_set_vring_endian, VHU_BIT(VHU_PF_CROSS_ENDIAN)},
-        {FAKE_create_crypto_session, VHU_BIT(VHU_PF_CRYPTO_SESSION)},
-        {FAKE_close_crypto_session, VHU_BIT(VHU_PF_CRYPTO_SESSION)},
-        {FAKE_postcopy_advise, VHU_BIT(VHU_PF_PAGEFAULT)},
-        {FAKE_postcopy_listen, VHU_BIT(VHU_PF_PAGEFAULT)},
-        {FAKE_postcopy_mapped, VHU_BIT(VHU_PF_PAGEFAULT)},
-        {FAKE_postcopy_end, VHU_BIT(VHU_PF_PAGEFAULT)},
-        {FAKE_get_config, VHU_BIT(VHU_PF_CONFIG)},
-        {FAKE_get_inflight_fd, VHU_BIT(VHU_PF_INFLIGHT_SHMFD)},
-        {FAKE_set_inflight_fd, VHU_BIT(VHU_PF_INFLIGHT_SHMFD)},
-        {FAKE_reset_device, VHU_BIT(VHU_PF_RESET_DEVICE)},
-        {FAKE_vring_kick, VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS)},
-        {FAKE_get_max_mem_slots, VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)},
-        {FAKE_add_mem_reg, VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)},
-        {FAKE_rem_mem_reg, VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)},
-        {FAKE_set_status, VHU_BIT(VHU_PF_STATUS)},
-        {FAKE_get_status, VHU_BIT(VHU_PF_STATUS)},
-        {FAKE_get_shared_object, VHU_BIT(VHU_PF_SHARED_OBJECT)},
-        {FAKE_set_device_state_fd, VHU_BIT(VHU_PF_DEVICE_STATE)},
-        {FAKE_check_device_state, VHU_BIT(VHU_PF_DEVICE_STATE)},
-        {FAKE_get_shmem_config, VHU_BIT(VHU_PF_SHMEM)},
-        {FAKE_get_protocol_features, 0},
-        {FAKE_set_protocol_features, 0},
-        {FAKE_private_request, 0},
-        {FAKE_set_config, 0},
-    };
     uint64_t all;
 
     (void)state;

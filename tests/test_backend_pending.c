@@ -82,6 +82,28 @@ static void test_burst_around_pending(void **state)
     rig_close(&r);
 }
 
+/* Step by step: an answer does not wait for another one that is pending. */
+static void test_flush_before_pending(void **state)
+{
+    vhu_conn *conn;
+
+    (void)state;
+    scripted_open(&script, &conn, 0, NULL);
+    rig_open_on(&r, conn, NULL);
+    request_build(request_spec_of(VHU_REQ_GET_FEATURES), 0, &m);
+    scripted_add(&script, &m);
+    request_build(request_spec_of(VHU_REQ_SET_VRING_NUM), 0, &m);
+    scripted_add(&script, &m);
+    r.fake.result[FAKE_set_vring_num] = VHU_EPENDING;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(script.out_len, 0);
+        assert_int_equal(vhu_backend_server_recv_header(r.server, NULL), 0);
+        assert_int_equal(vhu_backend_server_process_message(r.server), 0);
+    }
+    assert_int_equal(script.out_len, 20);
+    rig_close(&r);
+}
+
 /* While an op is pending the peer may still be slow to read what it was sent before. */
 static void test_output_while_pending(void **state)
 {
@@ -184,6 +206,7 @@ static void test_backpressure(void **state)
     assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
     assert_int_equal(count_replies(VHU_REQ_GET_SHMEM_CONFIG, 2056), COUNT);
     assert_int_equal(vhu_conn_wait_events(conn), VHU_WAIT_READ);
+    assert_int_equal(vhu_conn_deadline_ms(conn), -1);
     rig_close(&r);
 }
 
@@ -372,12 +395,12 @@ static void test_peer_does_not_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_every_op_pending),       leakcheck_test(test_burst_around_pending),
-        leakcheck_test(test_output_while_pending),   leakcheck_test(test_end_while_pending),
-        leakcheck_test(test_backpressure),           leakcheck_test(test_backpressure_of_handles),
-        leakcheck_test(test_backpressure_of_socket), leakcheck_test(test_partial_sends),
-        leakcheck_test(test_silence_in_mid_message), leakcheck_test(test_deadline_ends),
-        leakcheck_test(test_peer_does_not_read),
+        leakcheck_test(test_every_op_pending),        leakcheck_test(test_burst_around_pending),
+        leakcheck_test(test_flush_before_pending),    leakcheck_test(test_output_while_pending),
+        leakcheck_test(test_end_while_pending),       leakcheck_test(test_backpressure),
+        leakcheck_test(test_backpressure_of_handles), leakcheck_test(test_backpressure_of_socket),
+        leakcheck_test(test_partial_sends),           leakcheck_test(test_silence_in_mid_message),
+        leakcheck_test(test_deadline_ends),           leakcheck_test(test_peer_does_not_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,6 +274,12 @@ static void test_config(void **state)
             assert_int_equal(r.reply.payload[12 + i], i & 0xff);
         assert_int_equal(rig_request(&r, VHU_REQ_GET_CONFIG, 0, &none, 12, 0), VHU_EAGAIN);
         rig_expect_reply(&r, VHU_REQ_GET_CONFIG, 12, 0);
+        /* What a device leaves out is zero, and not what was sent to somebody before. */
+        r.fake.give = false;
+        assert_int_equal(rig_request(&r, VHU_REQ_GET_CONFIG, 0, payload, sizeof(payload), 0),
+                         VHU_EAGAIN);
+        rig_expect_reply(&r, VHU_REQ_GET_CONFIG, sizeof(payload), 0);
+        assert_memory_equal(r.reply.payload + 12, payload + 12, 4096);
         /* Migration may write what else cannot be written: the device is told. */
         build(VHU_REQ_SET_CONFIG);
         m.payload[8] = VHU_CONFIG_MIGRATION;

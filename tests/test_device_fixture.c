@@ -173,7 +173,7 @@ kit *kit_new(const kit_options *options)
         0);
     k->front.turn = kit_turn;
     k->front.turn_arg = k;
-    frontend_open(&k->front, connect_device(k), options->regions ? options->regions : 1,
+    frontend_open(&k->front, connect_device(k), options->regions ? options->regions : 1, 0,
                   options->rings, RING_SIZE, FRONTEND_FEATURES);
     return k;
 }

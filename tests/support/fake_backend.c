@@ -227,7 +227,7 @@ static int op_get_config(void *self, uint32_t offset, void *buf, uint32_t len)
 
     f->num = offset;
     f->len = len;
-    for (uint32_t i = 0; i < len; i++)
+    for (uint32_t i = 0; i < len && f->give; i++)
         ((uint8_t *)buf)[i] = (uint8_t)(offset + i);
     return called(f, FAKE_get_config);
 }

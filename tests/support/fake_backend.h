@@ -64,7 +64,7 @@ typedef struct fake_backend {
     /* What it shall do. */
     int result[FAKE_OPS];
     bool take; /* take the handles that an op gets */
-    bool give; /* return a handle where an op may */
+    bool give; /* return a handle, or bytes of configuration, where an op may */
     uint64_t features;
     uint64_t protocol_features;
 

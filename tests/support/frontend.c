@@ -21,13 +21,12 @@ int frontend_eventfd(void)
     return fd;
 }
 
-static void open_ring(frontend *f, uint32_t i, uint32_t size)
+static void open_ring(frontend *f, uint32_t i, size_t regions, uint32_t size)
 {
     frontend_ring *r = &f->rings[i];
-    size_t region = i % f->memory.num_regions;
-    uint64_t share =
-        REGION_SIZE / ((f->num_rings + f->memory.num_regions - 1) / f->memory.num_regions);
-    uint64_t at = f->memory.regions[region].guest_addr + i / f->memory.num_regions * share;
+    size_t region = i % regions;
+    uint64_t share = REGION_SIZE / ((f->num_rings + regions - 1) / regions) & ~UINT64_C(15);
+    uint64_t at = f->memory.regions[region].guest_addr + i / regions * share;
 
     r->index = i;
     assert_int_equal(driver_ring_init(&r->driver, &f->memory, at, size, f->features), 0);
@@ -45,7 +44,7 @@ static void open_ring(frontend *f, uint32_t i, uint32_t size)
     atomic_init(&r->next_kick, -1);
 }
 
-void frontend_open(frontend *f, int fd, size_t regions, uint32_t rings, uint32_t size,
+void frontend_open(frontend *f, int fd, size_t regions, size_t spare, uint32_t rings, uint32_t size,
                    uint64_t features)
 {
     void (*turn)(void *arg) = f->turn;
@@ -58,7 +57,7 @@ void frontend_open(frontend *f, int fd, size_t regions, uint32_t rings, uint32_t
     f->rings = calloc(rings, sizeof(f->rings[0]));
     assert_non_null(f->rings);
     for (uint32_t i = 0; i < rings; i++)
-        open_ring(f, i, size);
+        open_ring(f, i, regions - spare, size);
 }
 
 void frontend_hang_up(frontend *f)

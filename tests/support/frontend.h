@@ -61,10 +61,10 @@ typedef struct frontend {
 } frontend;
 
 /*
- * Memory of `regions` regions, ring i of `size` descriptors in region i % regions; nothing is sent.
- * `fd` is taken.
+ * Memory of `regions` regions, and rings of `size` descriptors in all but the last `spare` of them,
+ * in turn; nothing is sent. `fd` is taken.
  */
-void frontend_open(frontend *f, int fd, size_t regions, uint32_t rings, uint32_t size,
+void frontend_open(frontend *f, int fd, size_t regions, size_t spare, uint32_t rings, uint32_t size,
                    uint64_t features);
 void frontend_close(frontend *f);
 

@@ -192,7 +192,8 @@ static void test_config(void **state)
     assert_false(load_config(0, 1, 0, 12));
     assert_false(load_config(0, 1, 0, 14));
     assert_false(load_config(0, UINT32_MAX, 0, 12));
-    assert_false(load_config(0, 1, 2, 13));
+    assert_true(load_config(0, 1, 2, 13));
+    assert_false(load_config(0, 1, 4, 13));
 }
 
 static void test_inflight(void **state)

@@ -212,6 +212,7 @@ typedef struct vhu_config_header {
     uint32_t flags; /* VHU_CONFIG_* */
 } vhu_config_header;
 
+/* rust-vmm front-ends send 1 for writable fields and 2 for migration. */
 enum { VHU_CONFIG_WRITABLE = 0, VHU_CONFIG_MIGRATION = 1 };
 
 /* Bytes of configuration that one request can carry. */

@@ -244,6 +244,7 @@ static int send_queued(vhu_conn *conn)
             return n < 0 ? n : VHU_EOS;
         vhu__handles_drop(&out->handles, num_handles);
         advance(out, (size_t)n);
+        conn->out_deadline = 0; /* who reads slowly reads */
     }
     return 0;
 }

@@ -163,7 +163,8 @@ bool vhu__wire_load_config(vhu_config_header *config, const uint8_t *in, size_t 
         return wrong(why, "its size is not that of the bytes that follow");
     if (config->offset > VHU_MAX_CONFIG || config->size > VHU_MAX_CONFIG - config->offset)
         return wrong(why, "offset and size are over 4096");
-    if (config->flags & ~(uint32_t)VHU_CONFIG_MIGRATION)
+    /* One side counts the kinds from 0, as the specification does, the other has a bit for each. */
+    if (config->flags > 3)
         return wrong(why, "unknown flags");
     return true;
 }

@@ -43,7 +43,10 @@ VHU_API int vhu_event_clear(vhu_event *event);
 /* The handle to wait on, borrowed; VHU_NO_HANDLE if it has no such end. */
 VHU_API vhu_handle vhu_event_wait_handle(const vhu_event *event);
 
-/* Wait until it is signalled: 0, VHU_ETIMEDOUT, VHU_EIO. Milliseconds; negative: no limit. */
+/*
+ * Wait until it is signalled: 0, VHU_ETIMEDOUT, VHU_EIO; VHU_ESTATE if it has no end to wait for.
+ * Milliseconds; negative: no limit.
+ */
 VHU_API int vhu_event_wait(vhu_event *event, int timeout_ms);
 
 /*

@@ -29,8 +29,8 @@ VHU_API void vhu_memory_free(vhu_memory *memory);
 /*
  * Map one more region. *handle is taken on success. The region must not be empty, wrap round, or
  * overlap another in guest or user addresses, and a file must be as long as the region says.
- * VHU_EINVAL, VHU_EOVERFLOW (no room or file too short), VHU_ENOMEM, VHU_EOS. On failure nothing
- * has changed.
+ * VHU_EINVAL, VHU_EOVERFLOW (no room or file too short), VHU_EPERM (cannot be written), VHU_ENOMEM,
+ * VHU_EOS. On failure nothing has changed.
  */
 VHU_API int vhu_memory_add(vhu_memory *memory, const vhu_mem_region *region, vhu_handle *handle);
 

@@ -29,7 +29,7 @@ extern "C" {
  * One request of the driver. The caller provides `bufs` and `capacity`; vhu_queue_take() fills the
  * rest. bufs[0 .. num_readable) is what the driver wrote for the device, the num_writable entries
  * behind it are what the device may write. A buffer that lies in several regions takes several
- * entries.
+ * entries, an empty one none. All of them are at most 2^32 bytes.
  */
 typedef struct vhu_chain {
     vhu_buf *bufs;
@@ -78,8 +78,9 @@ VHU_API uint32_t vhu_queue_in_use(const vhu_queue *queue);
 
 /*
  * Take up to `n` requests into chains[0 .. n). Returns how many (0: none is available), or
- * VHU_EBROKEN_RING, from then on always, with vhu_queue_error() telling why; requests taken before
- * the fault was met have been returned by an earlier call or are returned first.
+ * VHU_EBROKEN_RING, from then on until vhu_queue_stop(), with vhu_queue_error() telling why; the
+ * requests before the fault are returned first. A request that needs more than `capacity` entries
+ * is a fault, too. VHU_ESTATE: not running.
  */
 VHU_API int vhu_queue_take(vhu_queue *queue, vhu_chain *chains, uint32_t n);
 

@@ -47,7 +47,7 @@ static size_t upper_bound(const vhu_memory *memory, uint64_t guest_addr)
     while (n > 0) {
         size_t half = (n + 1) / 2;
 
-        /* As a sum, since nobody can predict which way it goes. */
+        /* As a sum, without a branch: nobody can predict where the next address is. */
         low += memory->slots[low + half - 1].guest_addr <= guest_addr ? half : 0;
         n -= half;
     }

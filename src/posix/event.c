@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@ typedef struct end {
     bool pipe;
     bool socket;
     bool blocking; /* when it came; the mode is the peer's, too */
+    atomic_bool looks_first;
 } end;
 
 struct vhu_event {
@@ -34,57 +36,74 @@ static const end no_end = {.fd = VHU_NO_HANDLE};
 
 /*
  * What to do for a descriptor in blocking mode. The kernel may know a call that does not block;
- * else look first, which is not safe against another thread that gets in between.
+ * else look first, which is not safe against another thread that gets in between. Which of them it
+ * is shows with the first use.
  */
-static ssize_t read_blocking(int fd, void *buf, size_t len)
+#ifdef RWF_NOWAIT
+static bool knows_nowait(end *e, ssize_t result)
+{
+    if (result >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != ESPIPE))
+        return true;
+    atomic_store_explicit(&e->looks_first, true, memory_order_relaxed);
+    return false;
+}
+#endif
+
+static ssize_t read_blocking(end *e, void *buf, size_t len)
 {
 #ifdef RWF_NOWAIT
     struct iovec iov = {buf, len};
-    ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 
-    if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != ESPIPE))
-        return n;
+    if (!atomic_load_explicit(&e->looks_first, memory_order_relaxed)) {
+        ssize_t n = preadv2(e->fd, &iov, 1, -1, RWF_NOWAIT);
+
+        if (knows_nowait(e, n))
+            return n;
+    }
 #endif
-    if (vhu__posix_poll(fd, POLLIN, 0) == 0)
-        return read(fd, buf, len);
+    if (vhu__posix_poll(e->fd, POLLIN, 0) == 0)
+        return read(e->fd, buf, len);
     errno = EAGAIN;
     return -1;
 }
 
-static ssize_t write_blocking(int fd, const void *buf, size_t len)
+static ssize_t write_blocking(end *e, const void *buf, size_t len)
 {
 #ifdef RWF_NOWAIT
     struct iovec iov = {(void *)(uintptr_t)buf, len};
-    ssize_t n = pwritev2(fd, &iov, 1, -1, RWF_NOWAIT);
 
-    if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != ESPIPE))
-        return n;
+    if (!atomic_load_explicit(&e->looks_first, memory_order_relaxed)) {
+        ssize_t n = pwritev2(e->fd, &iov, 1, -1, RWF_NOWAIT);
+
+        if (knows_nowait(e, n))
+            return n;
+    }
 #endif
-    if (vhu__posix_poll(fd, POLLOUT, 0) == 0)
-        return write(fd, buf, len);
+    if (vhu__posix_poll(e->fd, POLLOUT, 0) == 0)
+        return write(e->fd, buf, len);
     errno = EAGAIN;
     return -1;
 }
 
-static ssize_t end_read(const end *e, void *buf, size_t len)
+static ssize_t end_read(end *e, void *buf, size_t len)
 {
     if (e->socket)
         return recv(e->fd, buf, len, MSG_DONTWAIT);
-    return e->blocking ? read_blocking(e->fd, buf, len) : read(e->fd, buf, len);
+    return e->blocking ? read_blocking(e, buf, len) : read(e->fd, buf, len);
 }
 
-static ssize_t end_write(const end *e, const void *buf, size_t len)
+static ssize_t end_write(end *e, const void *buf, size_t len)
 {
     if (e->socket)
         return send(e->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    return e->blocking ? write_blocking(e->fd, buf, len) : write(e->fd, buf, len);
+    return e->blocking ? write_blocking(e, buf, len) : write(e->fd, buf, len);
 }
 
 /*
  * A pipe whose reader has gone raises SIGPIPE in this thread, and has no flag against it. So hold
  * it back, and take away the one that we caused.
  */
-static ssize_t pipe_write(const end *e, const void *buf, size_t len)
+static ssize_t pipe_write(end *e, const void *buf, size_t len)
 {
     sigset_t sigpipe, pending, old;
     bool was_pending;
@@ -192,7 +211,7 @@ void vhu_event_free(vhu_event *event)
 int vhu_event_signal(vhu_event *event)
 {
     const uint64_t one = 1;
-    const end *e = &event->signal;
+    end *e = &event->signal;
     ssize_t n;
 
     if (e->fd == VHU_NO_HANDLE)

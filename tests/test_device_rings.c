@@ -286,10 +286,13 @@ static void call_replaced(const kit_options *options)
     for (int i = 0; i < 10; i++) {
         kit_requests(k, 0, 3);
         replace_event(&r->call);
+        /* Without an executor nobody else might turn before the driver has its call. */
+        k->manual = true;
         assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_CALL, 0, r->call), 0);
         for (unsigned w = 0; w < options->workers; w++)
             kit_work(k, w);
         assert_true(frontend_signalled(r->call));
+        k->manual = false;
         kit_turn(k);
         assert_false(frontend_signalled(r->call));
         driver_ring_enable_calls(&r->driver, true);
@@ -331,11 +334,9 @@ static void kick_replaced(const kit_options *options)
         kit_reap(k, 0, 1);
         kit_requests(k, 0, 3);
     }
-    /* None: the ring is looked at when it starts, and not waited for. */
-    frontend_submit(r, 1);
-    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, -1), 0);
-    kit_reap(k, 0, 1);
-    assert_int_equal(vhu_ring_kick_handle(vhu_device_ring(k->device, 0)), VHU_NO_HANDLE);
+    /* None would mean to poll, which the kit does not: the ring goes on with the last one. */
+    assert_int_not_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, -1), 0);
+    kit_requests(k, 0, 1);
     assert_int_equal(frontend_base(f, 0), 41);
     kit_free(k);
 }

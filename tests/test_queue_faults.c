@@ -120,6 +120,15 @@ static void fault_nested_first(rig *r, uint16_t head)
     *desc_of(r, head, 0) = r->ring.desc[head];
 }
 
+/* The first descriptor leads to the ring's own table, and so to itself. */
+static void fault_own_table(rig *r, uint16_t head)
+{
+    (void)head;
+    r->ring.desc[0] = (vhu__desc){
+        .addr = r->ring.desc_addr, .len = 16 * sizeof(vhu__desc), .flags = VHU__DESC_INDIRECT};
+    r->ring.avail->ring[0] = 0;
+}
+
 static void fault_indirect_next(rig *r, uint16_t head)
 {
     r->ring.desc[head].flags |= VHU__DESC_NEXT;
@@ -195,6 +204,7 @@ static const struct {
     {fault_not_negotiated, DIRECT, 0, "the feature was not negotiated"},
     {fault_nested, INDIRECT, VHU_QUEUE_FEATURES, "in an indirect table itself"},
     {fault_nested_first, INDIRECT, VHU_QUEUE_FEATURES, "in an indirect table itself"},
+    {fault_own_table, INDIRECT, VHU_QUEUE_FEATURES, "its table is the ring's own"},
     {fault_indirect_next, INDIRECT, VHU_QUEUE_FEATURES, "it has a next descriptor"},
     {fault_table_empty, INDIRECT, VHU_QUEUE_FEATURES, "(0 bytes at"},
     {fault_table_odd, INDIRECT, VHU_QUEUE_FEATURES, "(40 bytes at"},

@@ -56,13 +56,11 @@ static int apply_base(vhu_device *device, const vhu__change *c)
 static int apply_kick(vhu_device *device, const vhu__change *c)
 {
     vhu_ring *ring = &device->rings[c->first];
-    vhu_event *kick = NULL;
+    vhu_event *kick;
     vhu_event *before = ring->kick;
     bool was_started = ring->started;
-    int r = 0;
+    int r = vhu_event_adopt_wait(&kick, c->handles);
 
-    if (*c->handles != VHU_NO_HANDLE)
-        r = vhu_event_adopt_wait(&kick, c->handles);
     if (r < 0)
         return r;
     ring->kick = kick;
@@ -79,8 +77,15 @@ static int apply_kick(vhu_device *device, const vhu__change *c)
 
 static int apply_enable(vhu_device *device, const vhu__change *c)
 {
-    device->rings[c->first].enabled = c->value != 0;
-    return 0;
+    vhu_ring *ring = &device->rings[c->first];
+    bool before = ring->enabled;
+    int r;
+
+    ring->enabled = c->value != 0;
+    r = vhu__ring_start(ring);
+    if (r < 0)
+        ring->enabled = before;
+    return r;
 }
 
 static int apply_get_base(vhu_device *device, const vhu__change *c)
@@ -218,6 +223,9 @@ static int set_vring_event(void *self, uint32_t ring, vhu_vring_event which, vhu
     vhu_event *event = NULL;
     int r = 0;
 
+    /* Without one the ring would have to be polled for ever. */
+    if (which == VHU_VRING_KICK && *handle == VHU_NO_HANDLE)
+        return VHU_ENOSYS;
     if (which == VHU_VRING_KICK)
         return change_ring(device, ring, (vhu__change){.apply = apply_kick, .handles = handle});
     if (*handle != VHU_NO_HANDLE)
@@ -232,13 +240,18 @@ static int set_vring_enable(void *self, uint32_t ring, bool enable)
     return change_ring(self, ring, (vhu__change){.apply = apply_enable, .value = enable});
 }
 
+/* Nobody waits on this connection, so nothing may come: no acknowledgements. */
 static int set_backend_channel(void *self, vhu_conn **channel)
 {
     vhu_device *device = self;
+    vhu_frontend_client *client;
+    int r = vhu_frontend_client_new(&client, channel, NULL);
 
-    vhu_conn_free(device->channel);
-    device->channel = *channel;
-    *channel = NULL;
+    if (r < 0)
+        return r;
+    vhu_frontend_client_set_ack(client, false);
+    vhu_frontend_client_free(device->channel);
+    device->channel = client;
     return 0;
 }
 

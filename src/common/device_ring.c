@@ -98,9 +98,12 @@ static void watch(vhu_ring *ring)
     r = device->executor.watch(device->executor_arg, ring->worker, ring,
                                vhu_event_wait_handle(ring->kick));
     ring->watched = r == 0;
-    if (r < 0)
-        vhu__device_log(device, VHU_LOG_ERROR, "ring %u: its kick cannot be waited for: %s",
-                        ring->index, vhu_strerror(r));
+    if (r == 0)
+        return;
+    vhu__device_log(device, VHU_LOG_ERROR, "ring %u: its kick cannot be waited for: %s",
+                    ring->index, vhu_strerror(r));
+    if (ring->err)
+        vhu_event_signal(ring->err);
 }
 
 static void unwatch(vhu_ring *ring)
@@ -310,20 +313,21 @@ uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n)
 {
     int r = vhu_queue_take(ring->queue, chains, n);
 
-    if (vhu__unlikely(r < 0)) {
+    /* Requests before the one that broke the ring are returned first. */
+    if (vhu__unlikely(vhu_queue_error(ring->queue)[0] != '\0'))
         report_broken(ring);
-        return 0;
-    }
     if (r > 0) {
         ring->quiet = true;
         ring->stalled = false;
     }
-    return (uint32_t)r;
+    return r > 0 ? (uint32_t)r : 0;
 }
 
 void vhu_ring_complete(vhu_ring *ring, const vhu_chain *chains, uint32_t n)
 {
     vhu_queue_complete(ring->queue, chains, n);
+    if (vhu__unlikely(vhu_queue_error(ring->queue)[0] != '\0'))
+        report_broken(ring);
 }
 
 void vhu_ring_flush(vhu_ring *ring)

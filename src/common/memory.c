@@ -140,8 +140,14 @@ int vhu_memory_replace(vhu_memory *memory, const vhu_mem_region *regions, size_t
                        vhu_handle *handles)
 {
     vhu_memory *next;
-    int r = vhu_memory_new(&next);
+    int r;
 
+    /* None are left: that cannot fail. */
+    if (n == 0) {
+        unmap_all(memory);
+        return 0;
+    }
+    r = vhu_memory_new(&next);
     for (size_t i = 0; r == 0 && i < n; i++)
         r = add_mapped(next, &regions[i], handles[i]);
     if (r == 0) {

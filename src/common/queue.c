@@ -28,6 +28,15 @@ static void none_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
     queue->in_use -= n < queue->in_use ? n : queue->in_use;
 }
 
+/* For what was completed before the ring broke. */
+static bool none_needs_call(vhu_queue *queue)
+{
+    bool needs = queue->uncalled > 0;
+
+    queue->uncalled = 0;
+    return needs;
+}
+
 static bool none(vhu_queue *queue)
 {
     (void)queue;
@@ -42,7 +51,7 @@ static void none_disable_kicks(vhu_queue *queue)
 static const vhu__queue_ops none_ops = {
     .take = none_take,
     .complete = none_complete,
-    .needs_call = none,
+    .needs_call = none_needs_call,
     .has_avail = none,
     .disable_kicks = none_disable_kicks,
     .enable_kicks = none,
@@ -117,6 +126,7 @@ void vhu_queue_stop(vhu_queue *queue)
     queue->ops = &none_ops;
     queue->running = false;
     queue->in_use = 0;
+    queue->uncalled = 0;
     queue->memory = NULL;
 }
 

@@ -119,7 +119,7 @@ VHU__ALWAYS_INLINE bool in_window(vhu_queue *queue, uint64_t addr, uint32_t len)
 
 static cursor break_indirect(vhu_queue *queue, cursor c, desc d)
 {
-    const char *why = "its address wraps round";
+    const char *why = "its address wraps round, or its table is the ring's own";
 
     if (!queue->indirect_from)
         why = "the feature was not negotiated";
@@ -153,6 +153,9 @@ VHU__ALWAYS_INLINE cursor enter_indirect(vhu_queue *queue, cursor c, desc d)
         return break_indirect(queue, c, d);
     if (in_window(queue, d.addr, d.len)) {
         table = vhu__window_at(&queue->window, d.addr);
+        /* The ring's own would pass for the ring, and could be entered for ever. */
+        if (vhu__unlikely(table == queue->desc))
+            return break_indirect(queue, c, d);
         if (vhu__likely((uintptr_t)table % sizeof(uint64_t) == 0))
             return (cursor){.table = table, .count = count};
     }
@@ -186,6 +189,13 @@ static inline uint32_t filled(const sink *to, const vhu_chain *chain)
     return (uint32_t)(to->next - chain->bufs);
 }
 
+/* What comes now is writable, or nothing. */
+static inline void end_readable(vhu_chain *chain, const sink *to, uint64_t len)
+{
+    chain->num_readable = filled(to, chain);
+    chain->readable_len = len;
+}
+
 /* Append a buffer that is in several regions, empty, nowhere, or one too many. */
 static bool append_slowly(vhu_queue *queue, const vhu_chain *chain, cursor c, sink *to, desc d)
 {
@@ -213,9 +223,8 @@ VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t 
 {
     cursor c = {.table = queue->desc, .count = queue->num, .next = head};
     sink to = {.next = chain->bufs};
-    const vhu_buf *readable_end = chain->bufs;
-    uint64_t len = 0, readable_len = 0; /* cannot wrap: at most 65536 times 32 bits */
-    uint32_t flags = 0;                 /* of the descriptor before */
+    uint64_t len = 0;   /* cannot wrap: at most 65536 times 32 bits */
+    uint32_t flags = 0; /* of the descriptor before */
 
     set_table_end(&to, chain, queue->num);
     do {
@@ -235,8 +244,7 @@ VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t 
         if ((d.flags ^ flags) & VHU__DESC_WRITE) {
             if (vhu__unlikely(flags & VHU__DESC_WRITE))
                 return vhu__queue_break(queue, "readable descriptor after a writable one");
-            readable_end = to.next;
-            readable_len = len;
+            end_readable(chain, &to, len);
         }
         flags = d.flags;
         len += d.len;
@@ -253,16 +261,12 @@ VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain, uint32_t 
 
     if (vhu__unlikely(len >> 32 != 0) && len > MAX_CHAIN_LEN)
         return vhu__queue_break(queue, "request of %" PRIu64 " bytes, more than 2^32", len);
-    if (!(flags & VHU__DESC_WRITE)) {
-        readable_end = to.next;
-        readable_len = len;
-    }
-    chain->num_readable = (uint32_t)(readable_end - chain->bufs);
-    chain->num_writable = (uint32_t)(to.next - readable_end);
+    if (!(flags & VHU__DESC_WRITE))
+        end_readable(chain, &to, len);
+    chain->num_writable = filled(&to, chain) - chain->num_readable;
+    chain->writable_len = len - chain->readable_len;
     chain->head = head;
     chain->written = 0;
-    chain->readable_len = readable_len;
-    chain->writable_len = len - readable_len;
     return true;
 }
 

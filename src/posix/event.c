@@ -21,7 +21,7 @@ typedef struct end {
     int fd;
     bool pipe;
     bool socket;
-    bool blocking; /* when it came; the mode is the peer's, too */
+    bool shared; /* the peer has it, too, and may have it block at any time */
     atomic_bool looks_first;
 } end;
 
@@ -49,7 +49,7 @@ static bool knows_nowait(end *e, ssize_t result)
 }
 #endif
 
-static ssize_t read_blocking(end *e, void *buf, size_t len)
+static ssize_t read_shared(end *e, void *buf, size_t len)
 {
 #ifdef RWF_NOWAIT
     struct iovec iov = {buf, len};
@@ -67,7 +67,7 @@ static ssize_t read_blocking(end *e, void *buf, size_t len)
     return -1;
 }
 
-static ssize_t write_blocking(end *e, const void *buf, size_t len)
+static ssize_t write_shared(end *e, const void *buf, size_t len)
 {
 #ifdef RWF_NOWAIT
     struct iovec iov = {(void *)(uintptr_t)buf, len};
@@ -89,14 +89,14 @@ static ssize_t end_read(end *e, void *buf, size_t len)
 {
     if (e->socket)
         return recv(e->fd, buf, len, MSG_DONTWAIT);
-    return e->blocking ? read_blocking(e, buf, len) : read(e->fd, buf, len);
+    return e->shared ? read_shared(e, buf, len) : read(e->fd, buf, len);
 }
 
 static ssize_t end_write(end *e, const void *buf, size_t len)
 {
     if (e->socket)
         return send(e->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    return e->blocking ? write_blocking(e, buf, len) : write(e->fd, buf, len);
+    return e->shared ? write_shared(e, buf, len) : write(e->fd, buf, len);
 }
 
 /*
@@ -160,12 +160,11 @@ static int examine(end *e, int fd, int wrong)
     if (flags & O_PATH)
         return VHU_EINVAL;
 #endif
-    if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) || S_ISLNK(st.st_mode))
+    if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) || S_ISLNK(st.st_mode) ||
+        S_ISCHR(st.st_mode))
         return VHU_EINVAL;
-    *e = (end){.fd = fd,
-               .pipe = S_ISFIFO(st.st_mode),
-               .socket = S_ISSOCK(st.st_mode),
-               .blocking = !(flags & O_NONBLOCK)};
+    *e = (end){
+        .fd = fd, .pipe = S_ISFIFO(st.st_mode), .socket = S_ISSOCK(st.st_mode), .shared = true};
     return 0;
 }
 
@@ -262,17 +261,18 @@ int vhu_event_wait(vhu_event *event, int timeout_ms)
     return r == 0 || r == VHU_ETIMEDOUT ? r : VHU_EIO;
 }
 
-static int dup_end(const end *e, vhu_handle *out)
+static int dup_end(end *e, vhu_handle *out)
 {
+    e->shared = true;
     return e->fd == VHU_NO_HANDLE ? VHU_ESTATE : os_handle_dup(e->fd, out);
 }
 
-int vhu_event_dup_signal(const vhu_event *event, vhu_handle *out)
+int vhu_event_dup_signal(vhu_event *event, vhu_handle *out)
 {
     return dup_end(&event->signal, out);
 }
 
-int vhu_event_dup_wait(const vhu_event *event, vhu_handle *out)
+int vhu_event_dup_wait(vhu_event *event, vhu_handle *out)
 {
     return dup_end(&event->wait, out);
 }

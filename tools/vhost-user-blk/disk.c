@@ -170,6 +170,8 @@ int disk_open(struct disk *disk, const struct disk_options *options, char *error
         disk_close(disk);
         return -1;
     }
+    /* Left on, it could turn a read that has to wait into an error. */
+    fcntl(disk->fd, F_SETFL, fcntl(disk->fd, F_GETFL) & ~O_NONBLOCK);
     return 0;
 }
 

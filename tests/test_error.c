@@ -41,7 +41,7 @@ static void test_classes(void **state)
 
 static void test_others(void **state)
 {
-    static const int unknown[] = {1, -21, 1000, -1000};
+    static const int unknown[] = {1, -22, 1000, -1000};
 
     (void)state;
     assert_string_equal(vhu_error_name(0), "VHU_OK");

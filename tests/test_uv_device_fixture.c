@@ -18,6 +18,11 @@ static void on_wake(uv_async_t *async)
     (void)async;
 }
 
+static void on_tick(uv_timer_t *timer)
+{
+    atomic_fetch_add(&((uv_kit *)timer->data)->ticks, 1);
+}
+
 static int worker_start(void *self, unsigned worker, uv_loop_t *loop)
 {
     uv_kit *k = self;
@@ -25,6 +30,10 @@ static int worker_start(void *self, unsigned worker, uv_loop_t *loop)
     if (k->failing == worker + 1)
         return VHU_EIO;
     atomic_fetch_add(&k->started, 1);
+    uv_timer_init(loop, &k->ticker[worker]);
+    k->ticker[worker].data = k;
+    if (k->ticking)
+        uv_timer_start(&k->ticker[worker], on_tick, 1, 1);
     return uv_async_init(loop, &k->wake[worker], on_wake) == 0 ? 0 : VHU_EMFILE;
 }
 
@@ -34,6 +43,7 @@ static void worker_stop(void *self, unsigned worker)
 
     atomic_fetch_add(&k->stopped, 1);
     uv_close((uv_handle_t *)&k->wake[worker], NULL);
+    uv_close((uv_handle_t *)&k->ticker[worker], NULL);
 }
 
 void uv_kit_wake(uv_kit *k)
@@ -93,7 +103,10 @@ static void on_timer(uv_timer_t *timer)
 
 void uv_kit_turn(void *arg)
 {
-    uv_run(&((uv_kit *)arg)->loop, UV_RUN_ONCE);
+    uv_kit *k = arg;
+
+    uv_run(&k->loop, UV_RUN_NOWAIT);
+    frontend_wait_loop(&k->front, uv_backend_fd(&k->loop), uv_backend_timeout(&k->loop));
 }
 
 void uv_kit_pause(uv_kit *k, unsigned ms)
@@ -130,7 +143,7 @@ uv_kit *uv_kit_bare(const uv_kit_options *options)
     uv_prepare_start(&k->prepare, on_prepare);
     uv_unref((uv_handle_t *)&k->prepare);
     k->workers = options->workers;
-    k->front.fd = k->front.channel = -1;
+    k->front.fd = k->front.channel = k->front.memory.fd = -1;
     k->front.turn = uv_kit_turn;
     k->front.turn_arg = k;
     return k;

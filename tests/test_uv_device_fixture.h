@@ -36,6 +36,9 @@ typedef struct uv_kit {
     atomic_uint started;
     atomic_uint stopped;
     uv_async_t wake[UV_KIT_WORKERS];
+    bool ticking; /* a timer on each worker's loop counts */
+    uv_timer_t ticker[UV_KIT_WORKERS];
+    atomic_uint ticks;
 } uv_kit;
 
 typedef struct uv_kit_options {
@@ -62,10 +65,11 @@ void uv_kit_free(uv_kit *k);
 int uv_kit_dial(const uv_kit *k);
 void uv_kit_close(uv_kit *k);
 
-/* One turn of the loop, which may sleep; turns until a condition holds. */
+/* One turn of the loop, then sleep; turns until a condition holds. */
 void uv_kit_turn(void *k);
 #define uv_kit_until(k, condition)                                                                 \
     do {                                                                                           \
+        uv_run(&(k)->loop, UV_RUN_NOWAIT);                                                         \
         while (!(condition))                                                                       \
             uv_kit_turn(k);                                                                        \
     } while (0)

@@ -4,7 +4,7 @@
 
 #include "test_uv_device_fixture.h"
 
-enum { SWAPS = 3000, CHANGES = 150, REQUESTS = 1500 };
+enum { SWAPS = 3000, CHANGES = 400, REQUESTS = 6000 };
 
 static const uint32_t depths[] = {1, 3, 8, 16};
 

@@ -16,6 +16,12 @@
 extern "C" {
 #endif
 
+/*
+ * Requests that a client of either role may have under way at once; one more is VHU_EOVERFLOW, and
+ * so is one that does not fit into what is queued for a peer that does not read.
+ */
+#define VHU_MAX_CALLS 64u
+
 /* What a line of the log hook is about. */
 typedef enum vhu_log_level {
     VHU_LOG_ERROR = 0,
@@ -57,6 +63,12 @@ VHU_API int vhu_conn_adopt(vhu_conn **out, vhu_handle *handle, const vhu_conn_op
 /* Two connected connections over the operating system's stream, in one process. */
 VHU_API int vhu_conn_pair(vhu_conn *out[2], const vhu_conn_options *options);
 
+/*
+ * The same, with the other end as a handle to pass to a peer, such as with SET_BACKEND_REQ_FD.
+ * *peer is the caller's. VHU_EMFILE, VHU_ENOMEM.
+ */
+VHU_API int vhu_conn_pair_handle(vhu_conn **out, vhu_handle *peer, const vhu_conn_options *options);
+
 enum {
     VHU_MEMORY_STREAM = 0,
     VHU_MEMORY_MESSAGES = 1 /* header and payload come together, as in virtio-vhost-user */
@@ -81,7 +93,8 @@ VHU_API void vhu_conn_free(vhu_conn *conn);
 VHU_API int vhu_conn_wait(vhu_conn *conn, int timeout_ms);
 
 /*
- * For a loop of the caller's own: the handle to wait on (borrowed; VHU_NO_HANDLE if the transport
+ * For a loop of the caller's own, which must be level-triggered, since not all that has come may
+ * have been received: the handle to wait on (borrowed; VHU_NO_HANDLE if the transport
  * has none), what to wait for (VHU_WAIT_*, may change after each call of the owner), and the
  * milliseconds until the connection's deadline (-1: none; then call the owner again, which
  * returns VHU_ETIMEDOUT).

@@ -39,6 +39,9 @@ typedef struct vhu_device_ops {
     /*
      * Requests may be available: take as many as the device has room for, and complete them now
      * or later. Called again when more have come, or have been left. Never NULL.
+     * Take only what will be finished by itself: a ring parks when all that was taken is complete,
+     * and the front-end waits for that. What waits for something from outside (a packet for a
+     * receive buffer) stays in the ring until it comes.
      */
     void (*handle_ring)(void *self, vhu_ring *ring);
     /*

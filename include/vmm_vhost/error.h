@@ -31,14 +31,15 @@ typedef enum vhu_error_class {
     X(ENOMEM, -10, LOCAL, "out of memory")                                                         \
     X(ENOSYS, -11, LOCAL, "not supported here")                                                    \
     X(ESTATE, -12, LOCAL, "called in the wrong state")                                             \
-    X(EADDRINUSE, -13, LOCAL, "somebody listens on this address already")                          \
+    X(EADDRINUSE, -13, LOCAL, "the address is in use")                                             \
     X(ENOENT, -14, LOCAL, "no such address or file")                                               \
     X(ECONNREFUSED, -15, LOCAL, "nobody listens on this address")                                  \
     X(EPERM, -16, LOCAL, "permission denied")                                                      \
     X(EOVERFLOW, -17, LOCAL, "a size or a number is over its limit")                               \
     X(EMFILE, -18, LOCAL, "too many open handles")                                                 \
     X(EIO, -19, LOCAL, "an input or output operation failed")                                      \
-    X(EOS, -20, LOCAL, "the operating system reported an error that has no code here")
+    X(EOS, -20, LOCAL, "the operating system reported an error that has no code here")             \
+    X(EREFUSED, -21, PEER, "the peer refused the request or failed to do it")
 
 typedef enum vhu_error {
 #define VHU_ERROR_ENUM(name, value, class, text) VHU_##name = (value),

@@ -3,10 +3,10 @@
  * Notifiers: what kick, call and err are made of. An eventfd, a pipe where there is no eventfd, or
  * an event object on Windows. Section "Ring states" and the SET_VRING_KICK, _CALL, _ERR messages.
  *
- * No function but vhu_event_wait() blocks, in whatever mode a handle is that the peer has, too. With
- * one exception: Linux cannot write to an eventfd without perhaps waiting, so it is looked at first,
- * and a peer that fills it between the look and the write holds up the signalling thread until the
- * eventfd is read. Different threads may signal and clear the same event at once.
+ * No function but vhu_event_wait() blocks, in whatever mode a handle is that the peer has, too.
+ * With one exception: Linux cannot write to an eventfd without perhaps waiting, so it is looked at
+ * first, and a peer that fills it between the look and the write holds up the signalling thread
+ * until the eventfd is read. Different threads may signal and clear the same event at once.
  */
 #ifndef VMM_VHOST_EVENT_H
 #define VMM_VHOST_EVENT_H

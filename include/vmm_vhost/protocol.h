@@ -242,6 +242,18 @@ typedef struct vhu_shmem_config {
     uint64_t sizes[256]; /* bytes by region number; 0: no such region */
 } vhu_shmem_config;
 
+/* Section "VIRTIO Shared Memory Region" requests of the back-end. Bytes. */
+typedef struct vhu_shmem_request {
+    uint8_t region; /* number of the shared memory region */
+    uint8_t pad[7];
+    uint64_t handle_offset; /* where it begins in the handle's object */
+    uint64_t region_offset; /* where it appears in the region */
+    uint64_t len;
+    uint64_t flags; /* VHU_SHMEM_RW */
+} vhu_shmem_request;
+
+enum { VHU_SHMEM_RW = 0x1 };
+
 /* Which of a ring's three events a message carries. */
 typedef enum vhu_vring_event { VHU_VRING_KICK, VHU_VRING_CALL, VHU_VRING_ERR } vhu_vring_event;
 
@@ -250,10 +262,11 @@ typedef enum vhu_vring_event { VHU_VRING_KICK, VHU_VRING_CALL, VHU_VRING_ERR } v
 #define VHU_MAX_RINGS 256u
 
 /*
- * Name of a front-end request such as "GET_FEATURES", or NULL if the code is unknown; name of a
- * protocol feature's bit number such as "REPLY_ACK", or NULL. Static strings. Any thread.
+ * Name of a front-end or back-end request such as "GET_FEATURES", or NULL if the code is unknown;
+ * name of a protocol feature's bit number such as "REPLY_ACK", or NULL. Static strings. Any thread.
  */
 VHU_API const char *vhu_frontend_request_name(uint32_t request);
+VHU_API const char *vhu_backend_request_name(uint32_t request);
 VHU_API const char *vhu_protocol_feature_name(unsigned bit);
 
 #ifdef __cplusplus

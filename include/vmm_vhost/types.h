@@ -12,7 +12,8 @@
  *
  * Structures: opaque, or fixed by the specification, or led by `size_t size` that the caller sets
  * to sizeof its own structure; the library reads what both know, takes missing members as zero and
- * refuses members it does not know unless they are zero.
+ * refuses members it does not know unless they are zero. vhu_buf and vhu_chain are as they are for
+ * good: they are on the path of every request.
  */
 #ifndef VMM_VHOST_TYPES_H
 #define VMM_VHOST_TYPES_H
@@ -47,6 +48,9 @@ extern "C" {
 typedef struct vhu_conn vhu_conn;
 typedef struct vhu_listener vhu_listener;
 typedef struct vhu_backend_server vhu_backend_server;
+typedef struct vhu_backend_client vhu_backend_client;
+typedef struct vhu_frontend_server vhu_frontend_server;
+typedef struct vhu_frontend_client vhu_frontend_client;
 typedef struct vhu_event vhu_event;
 typedef struct vhu_memory vhu_memory;
 typedef struct vhu_queue vhu_queue;

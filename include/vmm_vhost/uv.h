@@ -50,8 +50,10 @@ typedef struct vhu_uv_device_options {
     unsigned spin_us;
     /*
      * On the worker's thread, before its first and after its last turn, with its loop and the
-     * device's `self`. What worker_start fails with fails vhu_uv_device_new(); worker_stop is then
-     * called for those that had started. All handles must be closing when worker_stop returns.
+     * device's `self`. A worker turns (vhu_device_poll) after everything that its loop has done, so
+     * an engine's callback need not ask for it. What worker_start fails with fails
+     * vhu_uv_device_new(); worker_stop is then called for those that had started. All handles must
+     * be closing when worker_stop returns.
      */
     int (*worker_start)(void *self, unsigned worker, uv_loop_t *loop);
     void (*worker_stop)(void *self, unsigned worker);
@@ -60,18 +62,24 @@ typedef struct vhu_uv_device_options {
     void (*disconnected)(void *self, int error);
 } vhu_uv_device_options;
 
-/* Starts the workers. Structures are copied. VHU_EINVAL, VHU_ENOMEM, or worker_start's error. */
+/*
+ * Starts the workers. Structures are copied. VHU_EINVAL, VHU_ENOMEM, VHU_EMFILE, or worker_start's
+ * error; after a failure `loop` has handles to close, and must run once more.
+ */
 VHU_API int vhu_uv_device_new(vhu_uv_device **out, uv_loop_t *loop,
                               const vhu_device_options *device, const vhu_device_ops *ops,
                               void *self, const vhu_uv_device_options *options);
 
 /*
  * Serve the front-ends that come, one after another: while one is connected the next waits in the
- * listener's queue. *listener is taken on success. VHU_ESTATE if it serves already.
+ * listener's queue. *listener is taken on success. VHU_ESTATE if it serves already, VHU_ENOMEM.
  */
 VHU_API int vhu_uv_device_listen(vhu_uv_device *device, vhu_listener **listener);
 
-/* Serve this front-end. *conn is taken on success. VHU_ESTATE if it serves already. */
+/*
+ * Serve this front-end. *conn is taken on success. VHU_ESTATE if it serves already, VHU_EINVAL if
+ * the connection cannot be waited for, VHU_ENOMEM.
+ */
 VHU_API int vhu_uv_device_connect(vhu_uv_device *device, vhu_conn **conn);
 
 /*

@@ -4,14 +4,20 @@
 #define VMM_VHOST_VMM_VHOST_H
 
 #include <vmm_vhost/backend.h>
+#include <vmm_vhost/backend_client.h>
 #include <vmm_vhost/conn.h>
+#include <vmm_vhost/describe.h>
 #include <vmm_vhost/device.h>
+#include <vmm_vhost/driver.h>
 #include <vmm_vhost/error.h>
 #include <vmm_vhost/event.h>
+#include <vmm_vhost/frontend.h>
 #include <vmm_vhost/listener.h>
 #include <vmm_vhost/memory.h>
 #include <vmm_vhost/protocol.h>
 #include <vmm_vhost/queue.h>
+#include <vmm_vhost/remote.h>
+#include <vmm_vhost/shm.h>
 #include <vmm_vhost/transport.h>
 #include <vmm_vhost/types.h>
 #include <vmm_vhost/version.h>

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "backend_server.h"
-#include "handles.h"
 
 typedef struct vhu_backend_server backend;
 
@@ -14,30 +13,6 @@ static int refuse(backend *b, const char *why)
     return vhu__server_refuse(&b->base, VHU_EINVALID_MESSAGE, "%s", why);
 }
 
-static int check_ring(backend *b, uint32_t ring)
-{
-    if (ring < b->max_rings)
-        return 0;
-    return vhu__server_refuse(&b->base, VHU_EINVALID_MESSAGE, "ring %u of %u", ring, b->max_rings);
-}
-
-static int check_handles(backend *b, size_t expected)
-{
-    if (b->base.num_handles == expected)
-        return 0;
-    return vhu__server_refuse(&b->base, VHU_EINVALID_MESSAGE, "%zu handles, not %zu",
-                              b->base.num_handles, expected);
-}
-
-/* Rows whose size spans several layouts say which one it must be. */
-static int check_size(backend *b, uint32_t expected)
-{
-    if (b->base.header.size == expected)
-        return 0;
-    return vhu__server_refuse(&b->base, VHU_EINVALID_MESSAGE, "a payload of %u bytes, not of %u",
-                              b->base.header.size, expected);
-}
-
 static uint64_t load_u64(backend *b)
 {
     return b->base.args.u64 = vhu__wire_load_u64(b->base.payload);
@@ -45,9 +20,7 @@ static uint64_t load_u64(backend *b)
 
 static int load_vring(backend *b, vhu_vring_state **vring)
 {
-    *vring = &b->base.args.vring;
-    vhu__wire_load_vring_state(*vring, b->base.payload);
-    return check_ring(b, (*vring)->index);
+    return vhu__server_load_vring(&b->base, vring);
 }
 
 /* --- owner, reset, status --- */
@@ -92,7 +65,7 @@ static bool ends_mapping(const backend *b)
 
 static int end_mapping(backend *b)
 {
-    int r = check_handles(b, 0);
+    int r = vhu__server_check_handles(&b->base, 0);
 
     return r < 0 ? r : b->ops.postcopy_mapped(b->self);
 }
@@ -109,7 +82,7 @@ static int set_mem_table(backend *b)
     if (!vhu__wire_load_table(regions, &n, b->base.payload, b->base.header.size, &why))
         return refuse(b, why);
     b->base.args.table.n = n;
-    r = check_handles(b, n);
+    r = vhu__server_check_handles(&b->base, n);
     if (r < 0)
         return r;
     b->base.reply_regions = b->postcopy;
@@ -119,7 +92,7 @@ static int set_mem_table(backend *b)
 static int load_region(backend *b, vhu_mem_region **region)
 {
     const char *why;
-    int r = check_size(b, VHU__WIRE_REGION);
+    int r = vhu__server_check_size(&b->base, VHU__WIRE_REGION);
 
     *region = &b->base.args.table.region[0];
     if (r == 0 && !vhu__wire_load_region(*region, b->base.payload, &why))
@@ -136,7 +109,7 @@ static int add_mem_reg(backend *b)
         return end_mapping(b);
     r = load_region(b, &region);
     if (r == 0)
-        r = check_handles(b, 1);
+        r = vhu__server_check_handles(&b->base, 1);
     if (r < 0)
         return r;
     b->base.reply_regions = b->postcopy;
@@ -174,10 +147,10 @@ static int set_log_base(backend *b)
     vhu_log_area *area = &b->base.args.log;
     bool shared = vhu__server_has(&b->base, VHU_PF_LOG_SHMFD);
     const char *why;
-    int r = check_size(b, shared ? 16 : 8);
+    int r = vhu__server_check_size(&b->base, shared ? 16 : 8);
 
     if (r == 0)
-        r = check_handles(b, shared ? 1 : 0);
+        r = vhu__server_check_handles(&b->base, shared ? 1 : 0);
     if (r < 0)
         return r;
     if (!shared)
@@ -215,7 +188,7 @@ static int set_vring_addr(backend *b)
 
     if (!vhu__wire_load_vring_addr(addr, b->base.payload, &why))
         return refuse(b, why);
-    r = check_ring(b, addr->index);
+    r = vhu__server_check_ring(&b->base, addr->index);
     return r < 0 ? r : b->ops.set_vring_addr(b->self, addr->index, addr);
 }
 
@@ -239,14 +212,9 @@ static int get_vring_base(backend *b)
 static int set_vring_event(backend *b)
 {
     static const vhu_vring_event events[] = {VHU_VRING_KICK, VHU_VRING_CALL, VHU_VRING_ERR};
-    uint64_t value = load_u64(b);
-    uint32_t ring = (uint32_t)(value & VHU__WIRE_RING_MASK);
-    int r = check_ring(b, ring);
+    uint32_t ring;
+    int r = vhu__server_check_ring_handle(&b->base, load_u64(b), &ring);
 
-    if (r == 0 && (value & ~(uint64_t)(VHU__WIRE_RING_MASK | VHU__WIRE_NO_HANDLE)))
-        r = refuse(b, "reserved bits are set");
-    if (r == 0)
-        r = check_handles(b, value & VHU__WIRE_NO_HANDLE ? 0 : 1);
     if (r < 0)
         return r;
     return b->ops.set_vring_event(
@@ -291,7 +259,9 @@ static int vring_kick(backend *b)
 static int load_inflight(backend *b)
 {
     vhu__wire_load_inflight(&b->base.args.inflight, b->base.payload);
-    return b->base.header.size == VHU__WIRE_INFLIGHT ? 0 : check_size(b, VHU__WIRE_INFLIGHT_PADDED);
+    return b->base.header.size == VHU__WIRE_INFLIGHT
+               ? 0
+               : vhu__server_check_size(&b->base, VHU__WIRE_INFLIGHT_PADDED);
 }
 
 static int get_inflight_fd(backend *b)
@@ -474,33 +444,16 @@ static const struct {
 #undef HANDLER
 };
 
-static int private_request(backend *b)
-{
-    size_t n = b->base.num_handles;
-
-    if (!b->ops.private_request)
-        return vhu__server_refuse(&b->base, VHU_EINVALID_MESSAGE, "unknown");
-    if (n > VHU_MAX_HANDLES)
-        return check_handles(b, VHU_MAX_HANDLES);
-    return b->ops.private_request(b->self, b->base.header.request, b->base.payload,
-                                  b->base.header.size, b->base.handles, n);
-}
-
 int vhu__backend_dispatch(vhu__server *server)
 {
     backend *b = (backend *)server;
     uint32_t code = server->header.request;
-    int r;
 
     if (!server->request)
-        r = private_request(b);
-    else if (!vhu__backend_has_op(&b->ops, handlers[code].op))
-        return vhu__server_refuse(server, VHU_ENOSYS, "not supported by this device");
-    else
-        r = handlers[code].handle(b);
-    if (r < 0 && r != VHU_EPENDING && !server->refused)
-        vhu__server_refuse(server, r, "%s", vhu_strerror(r));
-    return r;
+        return vhu__server_private(server, b->ops.private_request, b->self);
+    if (!vhu__has_op(&b->ops, handlers[code].op))
+        return vhu__server_unsupported(server);
+    return handlers[code].handle(b);
 }
 
 /* All that a request changes in the server waits until its op has succeeded, which may be later. */

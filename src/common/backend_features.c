@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a back-end offers, by its ops and its wishes, and what may be negotiated of it. */
-#include <string.h>
-
 #include "backend_server.h"
 
 #define OP(name) offsetof(vhu_backend_ops, name)
@@ -42,14 +40,6 @@ static const struct {
     {VHU_PF_SHMEM, OP(get_shmem_config)},
 };
 
-bool vhu__backend_has_op(const vhu_backend_ops *ops, size_t op)
-{
-    void (*function)(void);
-
-    memcpy(&function, (const char *)ops + op, sizeof(function));
-    return function != NULL;
-}
-
 static uint64_t allowed(const vhu_backend_ops *ops, uint64_t wanted)
 {
     uint64_t known = 0;
@@ -58,7 +48,7 @@ static uint64_t allowed(const vhu_backend_ops *ops, uint64_t wanted)
         known |= VHU_BIT(needs[i].feature);
     wanted &= known;
     for (size_t i = 0; i < VHU__COUNT(needs); i++) {
-        if (!vhu__backend_has_op(ops, needs[i].op))
+        if (!vhu__has_op(ops, needs[i].op))
             wanted &= ~VHU_BIT(needs[i].feature);
     }
     return wanted | VHU_BIT(VHU_PF_REPLY_ACK);

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#include "handles.h"
-
 static const vhu__role role = {vhu__frontend_request, vhu__backend_dispatch, vhu__backend_settle};
 
 int vhu_backend_server_new(vhu_backend_server **out, vhu_conn **conn, const vhu_backend_ops *ops,
@@ -15,15 +13,13 @@ int vhu_backend_server_new(vhu_backend_server **out, vhu_conn **conn, const vhu_
 
     if (!server)
         return VHU_ENOMEM;
-    if (!vhu__copy_sized(&server->ops, sizeof(server->ops), ops, sizeof(server->ops)) ||
-        (options && !vhu__copy_sized(&o, sizeof(o), options, sizeof(o))) ||
-        o.max_rings > VHU_MAX_RINGS) {
+    if (!vhu__copy_sized(&server->ops, sizeof(server->ops), ops) ||
+        (options && !vhu__copy_sized(&o, sizeof(o), options)) || o.max_rings > VHU_MAX_RINGS) {
         free(server);
         return VHU_EINVAL;
     }
-    vhu__server_init(&server->base, &role, conn);
+    vhu__server_init(&server->base, &role, conn, o.max_rings);
     server->self = self;
-    server->max_rings = o.max_rings ? o.max_rings : VHU_MAX_RINGS;
     server->mapping_acked = true;
     *out = server;
     return 0;

@@ -11,14 +11,10 @@ struct vhu_backend_server {
     vhu__server base; /* first: handlers get there from it */
     vhu_backend_ops ops;
     void *self;
-    uint32_t max_rings;
     bool postcopy;      /* between POSTCOPY_LISTEN and _END */
     bool mapping_acked; /* false: the next memory message only ends the last one */
     vhu_conn *channel;  /* of SET_BACKEND_REQ_FD, while its op may still take it */
 };
-
-/* Whether there is an op at this offset of vhu_backend_ops. */
-bool vhu__backend_has_op(const vhu_backend_ops *ops, size_t op);
 
 /* The handlers of the four requests that negotiate features. */
 int vhu__backend_get_features(vhu_backend_server *b);

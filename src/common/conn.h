@@ -41,6 +41,14 @@ void vhu__conn_consume(vhu_conn *conn);
 int vhu__conn_send(vhu_conn *conn, const uint8_t *message, size_t len, vhu_handle *handles,
                    size_t num_handles);
 
+/*
+ * The same for a connection that asks and is answered: handles stay the caller's, and nothing waits
+ * for anything else. VHU_EOVERFLOW if so much is queued already that this does not fit,
+ * VHU_EINVAL or VHU_EMFILE because of the handles: nothing was sent then.
+ */
+int vhu__conn_send_lent(vhu_conn *conn, const uint8_t *message, size_t len,
+                        const vhu_handle *handles, size_t num_handles);
+
 /* Send what is queued, as far as that goes now. 0, VHU_EAGAIN or why the connection was closed. */
 int vhu__conn_flush(vhu_conn *conn);
 

@@ -4,9 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "conn.h"
 #include "device_internal.h"
-#include "wire.h"
 
 void vhu__device_log(vhu_device *device, vhu_log_level level, const char *format, ...)
 {
@@ -155,10 +153,9 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
 
     if (!device)
         return VHU_ENOMEM;
-    if (!vhu__copy_sized(&device->options, sizeof(device->options), options, sizeof(*options)) ||
-        !vhu__copy_sized(&device->ops, sizeof(device->ops), ops, sizeof(*ops)) ||
-        (executor && (!vhu__copy_sized(&device->executor, sizeof(device->executor), executor,
-                                       sizeof(*executor)) ||
+    if (!vhu__copy_sized(&device->options, sizeof(device->options), options) ||
+        !vhu__copy_sized(&device->ops, sizeof(device->ops), ops) ||
+        (executor && (!vhu__copy_sized(&device->executor, sizeof(device->executor), executor) ||
                       device->executor.num_workers == 0)) ||
         !device->ops.handle_ring || device->options.num_rings == 0 ||
         device->options.num_rings > VHU_MAX_RINGS) {
@@ -225,7 +222,7 @@ int vhu_device_disconnect(vhu_device *device, void (*done)(void *arg), void *arg
     device->waiting = false;
     vhu_backend_server_free(device->server);
     device->server = NULL;
-    vhu_conn_free(device->channel);
+    vhu_frontend_client_free(device->channel);
     device->channel = NULL;
     device->leaving = true;
     device->left = done;
@@ -248,17 +245,20 @@ static void leave(vhu_device *device)
 
 int vhu_device_config_changed(vhu_device *device)
 {
-    const vhu_msg_header header = {.request = VHU_BACKEND_REQ_CONFIG_CHANGE_MSG,
-                                   .flags = VHU_VERSION_1};
-    uint8_t message[VHU__WIRE_HEADER];
+    vhu_frontend_client *channel = device->channel;
+    int r;
 
     if (!device->server)
         return VHU_ESTATE;
-    if (!device->channel ||
-        !(vhu_backend_server_protocol_features(device->server) & VHU_BIT(VHU_PF_CONFIG)))
+    if (!channel)
         return VHU_ENOSYS;
-    vhu__wire_store_header(message, &header);
-    return vhu__conn_send(device->channel, message, sizeof(message), NULL, 0);
+    vhu_frontend_client_set_features(channel, vhu_backend_server_features(device->server),
+                                     vhu_backend_server_protocol_features(device->server));
+    r = vhu_frontend_client_config_changed(channel);
+    if (r == 0)
+        r = vhu_frontend_client_finish(channel);
+    /* What the front-end does not read yet is queued. */
+    return r == VHU_EAGAIN ? 0 : r;
 }
 
 void vhu_device_settle(vhu_device *device)

@@ -15,6 +15,7 @@
 
 #include <vmm_vhost/device.h>
 #include <vmm_vhost/event.h>
+#include <vmm_vhost/frontend.h>
 
 #include "atomic.h"
 #include "util.h"
@@ -79,7 +80,7 @@ struct vhu_device {
     /* The connection's thread's own. */
     vhu_backend_ops backend_ops;
     vhu_backend_server *server;
-    vhu_conn *channel; /* for messages of our own; NULL: the front-end gave none */
+    vhu_frontend_client *channel; /* for requests of our own; NULL: the front-end gave none */
     bool leaving;
     void (*left)(void *arg);
     void *left_arg;

@@ -21,13 +21,12 @@ static int prepare(vhu_listener **out, vhu_listener_options *copy,
     if (!listener)
         return VHU_ENOMEM;
     *copy = (vhu_listener_options){.size = sizeof(*copy)};
-    if (options && !vhu__copy_sized(copy, sizeof(*copy), options, sizeof(*options)))
+    if (options && !vhu__copy_sized(copy, sizeof(*copy), options))
         goto invalid;
     if (copy->flags & ~(unsigned)(VHU_SOCKET_SEQPACKET | VHU_CHECK_PEER))
         goto invalid;
     if (copy->connection) {
-        if (!vhu__copy_sized(&listener->connection, sizeof(listener->connection), copy->connection,
-                             sizeof(listener->connection)))
+        if (!vhu__copy_sized(&listener->connection, sizeof(listener->connection), copy->connection))
             goto invalid;
         listener->has_connection = true;
     }
@@ -111,4 +110,20 @@ int vhu_connect(vhu_conn **out, const char *address, unsigned flags,
         return VHU_EINVAL;
     r = os_stream_connect(&stream, address, flags);
     return r < 0 ? r : vhu__conn_from_stream(out, stream, options);
+}
+
+int vhu_conn_pair_handle(vhu_conn **out, vhu_handle *peer, const vhu_conn_options *options)
+{
+    vhu_handle other;
+    os_stream *stream;
+    int r = os_stream_pair_handle(&stream, &other);
+
+    if (r < 0)
+        return r;
+    r = vhu__conn_from_stream(out, stream, options);
+    if (r < 0)
+        vhu_handle_close(&other);
+    else
+        *peer = other;
+    return r;
 }

@@ -23,6 +23,20 @@ uint64_t os_now_ms(void);
 
 int os_handle_dup(vhu_handle handle, vhu_handle *out);
 
+/* --- wait --- */
+
+typedef struct os_wait {
+    vhu_handle handle;
+    unsigned events; /* VHU_WAIT_* */
+    bool ready;      /* set by os_wait_any() */
+} os_wait;
+
+/*
+ * Block until one of them is ready: 0, VHU_ETIMEDOUT or another error. At most 8; milliseconds,
+ * negative: no limit.
+ */
+int os_wait_any(os_wait *waits, size_t n, int timeout_ms);
+
 /* --- stream: a connected, local, bidirectional channel that carries bytes and handles --- */
 
 typedef struct os_stream os_stream;
@@ -31,6 +45,9 @@ typedef struct os_stream os_stream;
 int os_stream_adopt(os_stream **out, vhu_handle *handle);
 
 int os_stream_pair(os_stream *out[2]);
+
+/* The same, with the other end as a handle to pass to a peer. */
+int os_stream_pair_handle(os_stream **out, vhu_handle *peer);
 
 /* As vhu_connect(). */
 int os_stream_connect(os_stream **out, const char *address, unsigned flags);

@@ -98,7 +98,7 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
     vhu_queue_config c;
     int r;
 
-    if (!vhu__copy_sized(&c, sizeof(c), config, sizeof(c)) || !c.memory)
+    if (!vhu__copy_sized(&c, sizeof(c), config) || !c.memory)
         return VHU_EINVAL;
     if (queue->running)
         return VHU_ESTATE;

@@ -16,11 +16,11 @@
  */
 #define ROW(name, size_min, size_max, handles_min, handles_max, gate, reply, failure)              \
     {                                                                                              \
-        VHU_REQ_##name, #name, size_min, size_max, handles_min, handles_max, gate,                 \
+        VHU_REQ_##name, #name, size_min, size_max, handles_min, handles_max, gate, NO,             \
             VHU__REPLY_##reply, VHU__FAIL_##failure,                                               \
     }
 
-static const vhu__request rows[] = {
+static const vhu__request frontend_rows[] = {
     ROW(GET_FEATURES, 0, 0, 0, 0, ANY, U64, CLOSE),
     ROW(SET_FEATURES, 8, 8, 0, 0, ANY, ACK, ACK),
     ROW(SET_OWNER, 0, 0, 0, 0, ANY, ACK, ACK),
@@ -68,17 +68,53 @@ static const vhu__request rows[] = {
 };
 #undef ROW
 
+/* Only the request that asks for an object has a reply of its own: the handle of what was found. */
+#define ROW(name, size, handles_min, handles_max, gate, reply, failure)                            \
+    {                                                                                              \
+        VHU_BACKEND_REQ_##name, #name, size, size, handles_min, handles_max, gate,                 \
+            VHU_PF_BACKEND_SEND_FD, VHU__REPLY_##reply, VHU__FAIL_##failure,                       \
+    }
+
+static const vhu__request backend_rows[] = {
+    ROW(IOTLB_MSG, 32, 0, 0, VF(ACCESS_PLATFORM), ACK, ACK),
+    ROW(CONFIG_CHANGE_MSG, 0, 0, 0, PF(CONFIG), ACK, ACK),
+    ROW(VRING_HOST_NOTIFIER_MSG, 24, 0, 1, PF(HOST_NOTIFIER), ACK, ACK),
+    ROW(VRING_CALL, 8, 0, 0, PF(INBAND_NOTIFICATIONS), ACK, ACK),
+    ROW(VRING_ERR, 8, 0, 0, PF(INBAND_NOTIFICATIONS), ACK, ACK),
+    ROW(SHARED_OBJECT_ADD, 16, 0, 0, PF(SHARED_OBJECT), ACK, ACK),
+    ROW(SHARED_OBJECT_REMOVE, 16, 0, 0, PF(SHARED_OBJECT), ACK, ACK),
+    ROW(SHARED_OBJECT_LOOKUP, 16, 0, 0, PF(SHARED_OBJECT), STATUS, STATUS),
+    ROW(SHMEM_MAP, 40, 1, 1, PF(SHMEM), ACK, ACK),
+    ROW(SHMEM_UNMAP, 40, 0, 0, PF(SHMEM), ACK, ACK),
+};
+#undef ROW
+
+/* Codes are dense and begin at 1. */
+static const vhu__request *find(const vhu__request *rows, size_t n, uint32_t code)
+{
+    return code == 0 || code > n ? NULL : &rows[code - 1];
+}
+
 const vhu__request *vhu__frontend_request(uint32_t code)
 {
-    /* Codes are dense and begin at 1. */
-    if (code == 0 || code > VHU__COUNT(rows))
-        return NULL;
-    return &rows[code - 1];
+    return find(frontend_rows, VHU__COUNT(frontend_rows), code);
+}
+
+const vhu__request *vhu__backend_request(uint32_t code)
+{
+    return find(backend_rows, VHU__COUNT(backend_rows), code);
 }
 
 const char *vhu_frontend_request_name(uint32_t request)
 {
     const vhu__request *row = vhu__frontend_request(request);
+
+    return row ? row->name : NULL;
+}
+
+const char *vhu_backend_request_name(uint32_t request)
+{
+    const vhu__request *row = vhu__backend_request(request);
 
     return row ? row->name : NULL;
 }

@@ -13,7 +13,7 @@
 typedef enum vhu__reply_kind {
     VHU__REPLY_ACK,     /* a status, if the sender asked for one */
     VHU__REPLY_U64,     /* a number */
-    VHU__REPLY_STATUS,  /* a u64 status, asked for or not */
+    VHU__REPLY_STATUS,  /* a u64 status, asked for or not; maybe a handle */
     VHU__REPLY_VRING,   /* vring state */
     VHU__REPLY_LOG,     /* nothing inside, with LOG_SHMFD; else as ACK */
     VHU__REPLY_CONFIG,  /* configuration header and bytes */
@@ -47,11 +47,13 @@ typedef struct vhu__request {
     uint8_t handles_max;
     uint8_t protocol_gate; /* protocol feature bit that must have been negotiated */
     uint8_t virtio_gate;   /* or: virtio feature bit that must have been acknowledged */
+    uint8_t handles_gate;  /* protocol feature bit that a message with handles needs, too */
     vhu__reply_kind reply;
     vhu__failure_kind failure;
 } vhu__request;
 
-/* NULL: the code is unknown. */
+/* A front-end's request, and a back-end's. NULL: the code is unknown. */
 const vhu__request *vhu__frontend_request(uint32_t code);
+const vhu__request *vhu__backend_request(uint32_t code);
 
 #endif

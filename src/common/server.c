@@ -16,11 +16,13 @@
 /* Messages that are served in one go: a flood shall not keep its loop from everything else. */
 enum { SERVE_AT_ONCE = 256 };
 
-void vhu__server_init(vhu__server *server, const vhu__role *role, vhu_conn **conn)
+void vhu__server_init(vhu__server *server, const vhu__role *role, vhu_conn **conn,
+                      uint32_t max_rings)
 {
     server->role = role;
     server->conn = *conn;
     *conn = NULL;
+    server->max_rings = max_rings ? max_rings : VHU_MAX_RINGS;
     server->state = VHU__IDLE;
     server->reply_handle = VHU_NO_HANDLE;
     for (size_t i = 0; i < VHU_MAX_HANDLES; i++)
@@ -47,6 +49,77 @@ int vhu__server_refuse(vhu__server *server, int code, const char *format, ...)
     if (server->request)
         return vhu__conn_fail(server->conn, code, "%s: %s", server->request->name, text);
     return vhu__conn_fail(server->conn, code, "request %u: %s", server->header.request, text);
+}
+
+/* --- help for handlers --- */
+
+int vhu__server_check_ring(vhu__server *server, uint32_t ring)
+{
+    if (ring < server->max_rings)
+        return 0;
+    return vhu__server_refuse(server, VHU_EINVALID_MESSAGE, "ring %u of %u", ring,
+                              server->max_rings);
+}
+
+int vhu__server_check_handles(vhu__server *server, size_t expected)
+{
+    if (server->num_handles == expected)
+        return 0;
+    return vhu__server_refuse(server, VHU_EINVALID_MESSAGE, "%zu handles, not %zu",
+                              server->num_handles, expected);
+}
+
+int vhu__server_check_size(vhu__server *server, uint32_t expected)
+{
+    if (server->header.size == expected)
+        return 0;
+    return vhu__server_refuse(server, VHU_EINVALID_MESSAGE, "a payload of %u bytes, not of %u",
+                              server->header.size, expected);
+}
+
+int vhu__server_load_vring(vhu__server *server, vhu_vring_state **vring)
+{
+    *vring = &server->args.vring;
+    vhu__wire_load_vring_state(*vring, server->payload);
+    return vhu__server_check_ring(server, (*vring)->index);
+}
+
+int vhu__server_check_ring_handle(vhu__server *server, uint64_t value, uint32_t *ring)
+{
+    int r;
+
+    *ring = (uint32_t)(value & VHU__WIRE_RING_MASK);
+    r = vhu__server_check_ring(server, *ring);
+    if (r < 0)
+        return r;
+    if (value & ~(uint64_t)(VHU__WIRE_RING_MASK | VHU__WIRE_NO_HANDLE))
+        return vhu__server_refuse(server, VHU_EINVALID_MESSAGE, "reserved bits are set");
+    return vhu__server_check_handles(server, value & VHU__WIRE_NO_HANDLE ? 0 : 1);
+}
+
+bool vhu__has_op(const void *ops, size_t op)
+{
+    void (*function)(void);
+
+    memcpy(&function, (const char *)ops + op, sizeof(function));
+    return function != NULL;
+}
+
+int vhu__server_private(vhu__server *server, vhu__private_op *op, void *self)
+{
+    size_t n = server->num_handles;
+
+    if (!op)
+        return vhu__server_refuse(server, VHU_EINVALID_MESSAGE, "unknown");
+    if (n > VHU_MAX_HANDLES)
+        return vhu__server_check_handles(server, VHU_MAX_HANDLES);
+    return op(self, server->header.request, server->payload, server->header.size, server->handles,
+              n);
+}
+
+int vhu__server_unsupported(vhu__server *server)
+{
+    return vhu__server_refuse(server, VHU_ENOSYS, "not supported here");
 }
 
 /* --- the one exit --- */
@@ -182,7 +255,9 @@ static int finish(vhu__server *server, int status)
 {
     int r;
 
-    server->role->settle(server, status);
+    vhu__conn_hold(server->conn, false);
+    if (server->role->settle)
+        server->role->settle(server, status);
     r = status < 0 ? reply_failure(server) : reply_success(server);
     vhu__close_all(server->handles, VHU_MAX_HANDLES);
     vhu_handle_close(&server->reply_handle);
@@ -202,7 +277,7 @@ int vhu__server_recv_header(vhu__server *server, vhu_msg_header *header)
 {
     int r;
 
-    if (server->state == VHU__PENDING) {
+    if (server->state == VHU__PENDING || server->state == VHU__IN_OP) {
         r = vhu__conn_flush(server->conn);
         return r < 0 ? r : VHU_EAGAIN;
     }
@@ -245,6 +320,11 @@ static int check(vhu__server *server)
         !vhu__server_has(server, (vhu_protocol_feature)request->protocol_gate))
         return vhu__server_refuse(server, VHU_EINVALID_MESSAGE, "without the protocol feature %s",
                                   vhu_protocol_feature_name(request->protocol_gate));
+    if (server->num_handles > 0 && request->handles_gate != VHU__NO_GATE &&
+        !vhu__server_has(server, (vhu_protocol_feature)request->handles_gate))
+        return vhu__server_refuse(server, VHU_EINVALID_MESSAGE,
+                                  "handles without the protocol feature %s",
+                                  vhu_protocol_feature_name(request->handles_gate));
     if (request->virtio_gate != VHU__NO_GATE && !(server->features & VHU_BIT(request->virtio_gate)))
         return vhu__server_refuse(server, VHU_EINVALID_MESSAGE, "without the feature bit %u",
                                   request->virtio_gate);
@@ -266,13 +346,16 @@ int vhu__server_process(vhu__server *server)
     server->num_handles = vhu__conn_take_handles(server->conn, server->handles, VHU_MAX_HANDLES);
     server->reply_regions = false;
     server->refused = false;
+    server->state = VHU__IN_OP;
+    vhu__conn_hold(server->conn, true);
     r = check(server);
     if (r == 0)
         r = server->role->dispatch(server);
+    if (r < 0 && r != VHU_EPENDING && !server->refused)
+        vhu__server_refuse(server, r, "%s", vhu_strerror(r));
     if (r != VHU_EPENDING)
         return finish(server, r);
     server->state = VHU__PENDING;
-    vhu__conn_hold(server->conn, true);
     /* Who waits for an earlier reply shall not wait for this one. */
     r = vhu__conn_flush(server->conn);
     return r == VHU_EAGAIN ? 0 : r;
@@ -282,7 +365,6 @@ int vhu__server_complete(vhu__server *server, int status)
 {
     if (server->state != VHU__PENDING || status == VHU_EPENDING)
         return VHU_ESTATE;
-    vhu__conn_hold(server->conn, false);
     if (status < 0)
         vhu__server_refuse(server, status, "%s", vhu_strerror(status));
     return finish(server, status);

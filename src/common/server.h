@@ -6,8 +6,6 @@
 #ifndef VHU_SERVER_H
 #define VHU_SERVER_H
 
-#include <vmm_vhost/backend.h>
-
 #include "conn.h"
 #include "requests.h"
 #include "wire.h"
@@ -28,9 +26,15 @@ typedef union vhu__args {
     vhu_inflight_area inflight;
     vhu_device_state state;
     vhu_shmem_config shmem;
+    vhu_shmem_request shmem_request;
 } vhu__args;
 
-typedef enum vhu__server_state { VHU__IDLE, VHU__HEADER, VHU__PENDING } vhu__server_state;
+typedef enum vhu__server_state {
+    VHU__IDLE,
+    VHU__HEADER,
+    VHU__IN_OP, /* which may wait for other things, and come by here again */
+    VHU__PENDING
+} vhu__server_state;
 
 typedef struct vhu__server vhu__server;
 
@@ -39,13 +43,15 @@ typedef struct vhu__role {
     const vhu__request *(*find)(uint32_t code);
     /* Decode the payload into args and call the op. */
     int (*dispatch)(vhu__server *server);
-    /* The status is final: what follows from it for the server itself, before the reply. */
+    /* The status is final: what follows from it for the server itself, before the reply; or NULL.
+     */
     void (*settle)(vhu__server *server, int status);
 } vhu__role;
 
 struct vhu__server {
     const vhu__role *role;
     vhu_conn *conn;
+    uint32_t max_rings;
     vhu__server_state state;
 
     /* The message that is being served. */
@@ -77,8 +83,9 @@ static inline bool vhu__server_has(const vhu__server *server, vhu_protocol_featu
     return (server->protocol_features & VHU_BIT(feature)) != 0;
 }
 
-/* *conn is taken. */
-void vhu__server_init(vhu__server *server, const vhu__role *role, vhu_conn **conn);
+/* *conn is taken. `max_rings` 0: VHU_MAX_RINGS. */
+void vhu__server_init(vhu__server *server, const vhu__role *role, vhu_conn **conn,
+                      uint32_t max_rings);
 void vhu__server_release(vhu__server *server);
 
 /* As in vmm_vhost/backend.h. */
@@ -90,5 +97,26 @@ int vhu__server_complete(vhu__server *server, int status);
 
 /* Refuse the current request: sets the last error, "NAME: " and what is wrong with it. */
 int vhu__server_refuse(vhu__server *server, int code, const char *format, ...) VHU__PRINTF(3, 4);
+
+/* --- help for handlers: 0, or the request is refused --- */
+
+int vhu__server_check_ring(vhu__server *server, uint32_t ring);
+int vhu__server_check_handles(vhu__server *server, size_t expected);
+/* Rows whose size spans several layouts say which one it must be. */
+int vhu__server_check_size(vhu__server *server, uint32_t expected);
+
+/* The payload as a vring state, its ring checked. */
+int vhu__server_load_vring(vhu__server *server, vhu_vring_state **vring);
+/* A number of a ring and NOFD bit, checked against the handles that came. */
+int vhu__server_check_ring_handle(vhu__server *server, uint64_t value, uint32_t *ring);
+
+/* Whether there is an op at this offset of a table of ops. */
+bool vhu__has_op(const void *ops, size_t op);
+
+/* A request that has no row, or one without its op. */
+typedef int vhu__private_op(void *self, uint32_t request, const void *payload, uint32_t len,
+                            vhu_handle *handles, size_t num_handles);
+int vhu__server_private(vhu__server *server, vhu__private_op *op, void *self);
+int vhu__server_unsupported(vhu__server *server);
 
 #endif

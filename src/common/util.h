@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define VHU__COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -44,11 +45,29 @@ static inline bool vhu__is_power_of_2(uint64_t x)
     return x != 0 && (x & (x - 1)) == 0;
 }
 
+/* No structure of any version is as large. */
+#define VHU__SIZED_MAX 4096u
+
 /*
  * Copy a structure led by its size from a caller of another version: `known` bytes at `out`, which
- * hold this version's size, from `in`. What the caller does not have becomes zero. False if it is
- * smaller than `least` bytes, or has members beyond `known` that are not zero.
+ * hold this version's size, from `in`. What the caller does not have becomes zero. False if it has
+ * members beyond `known` that are not zero.
  */
-bool vhu__copy_sized(void *out, size_t known, const void *in, size_t least);
+static inline bool vhu__copy_sized(void *out, size_t known, const void *in)
+{
+    size_t size;
+
+    memcpy(&size, in, sizeof(size));
+    if (size < sizeof(size) || size > VHU__SIZED_MAX)
+        return false;
+    for (size_t i = known; i < size; i++) {
+        if (((const unsigned char *)in)[i] != 0)
+            return false;
+    }
+    memset(out, 0, known);
+    memcpy(out, in, size < known ? size : known);
+    memcpy(out, &known, sizeof(known));
+    return true;
+}
 
 #endif

@@ -16,6 +16,8 @@ _Static_assert(sizeof(vhu_config_header) == VHU__WIRE_CONFIG_HEADER, "configurat
 _Static_assert(sizeof(vhu_inflight_area) == VHU__WIRE_INFLIGHT_PADDED, "in-flight area");
 _Static_assert(sizeof(vhu_device_state) == 8, "device state");
 _Static_assert(sizeof(vhu_shmem_config) == 2056, "shared memory configuration");
+_Static_assert(sizeof(vhu_shmem_request) == 40, "shared memory request");
+_Static_assert(sizeof(vhu__wire_area) == 24, "vring area");
 
 static bool wrong(const char **why, const char *text)
 {
@@ -146,12 +148,38 @@ bool vhu__wire_load_iotlb(vhu_iotlb_msg *msg, const uint8_t *in, const char **wh
         return wrong(why, "unknown type");
     if (msg->type == VHU_IOTLB_UPDATE && (msg->perm == 0 || msg->perm > VHU_IOTLB_RW))
         return wrong(why, "unknown permission");
+    /* Some back-ends leave the size out of what they ask or complain about. */
+    if (msg->size == 0 && (msg->type == VHU_IOTLB_MISS || msg->type == VHU_IOTLB_ACCESS_FAIL))
+        return true;
     /* A whole address space is announced as size 2^64 - 1 or in two halves: it may not wrap. */
     if (msg->size == 0 || wraps(msg->iova, msg->size - 1))
         return wrong(why, "the range is empty or wraps");
     /* Of an invalidation the user address means nothing. */
     if (msg->type == VHU_IOTLB_UPDATE && wraps(msg->user_addr, msg->size - 1))
         return wrong(why, "the range wraps in user addresses");
+    return true;
+}
+
+bool vhu__wire_load_shmem_request(vhu_shmem_request *request, const uint8_t *in, const char **why)
+{
+    memcpy(request, in, sizeof(*request));
+    if (request->flags & ~(uint64_t)VHU_SHMEM_RW)
+        return wrong(why, "unknown flags");
+    if (request->len == 0 || wraps(request->region_offset, request->len))
+        return wrong(why, "the range is empty or wraps in its region");
+    if (wraps(request->handle_offset, request->len))
+        return wrong(why, "the range wraps in its file");
+    return true;
+}
+
+bool vhu__wire_load_area(vhu__wire_area *area, const uint8_t *in, const char **why)
+{
+    memcpy(area, in, sizeof(*area));
+    if (wraps(area->offset, area->size))
+        return wrong(why, "the area wraps in its file");
+    /* Without a handle there is nothing to have a size. */
+    if (area->size == 0 && !(area->ring & VHU__WIRE_NO_HANDLE))
+        return wrong(why, "the area has no bytes");
     return true;
 }
 

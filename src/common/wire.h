@@ -19,6 +19,8 @@ enum {
     /* Eight regions with the two further members of XEN_MMAP: peers may leave room for more. */
     VHU__WIRE_TABLE_MAX = 8 + 8 * 40,
     VHU__WIRE_REGION = 40,
+    /* Before the first region of SET_MEM_TABLE, ADD_MEM_REG and REM_MEM_REG. */
+    VHU__WIRE_REGION_AT = 8,
     VHU__WIRE_MESSAGE_MAX = 12 + 4108
 };
 
@@ -46,6 +48,16 @@ void vhu__wire_store_region(uint8_t *out, const vhu_mem_region *region);
 
 bool vhu__wire_load_log(vhu_log_area *area, const uint8_t *in, const char **why);
 bool vhu__wire_load_iotlb(vhu_iotlb_msg *msg, const uint8_t *in, const char **why);
+bool vhu__wire_load_shmem_request(vhu_shmem_request *request, const uint8_t *in, const char **why);
+
+/* VRING_HOST_NOTIFIER_MSG: the ring as in SET_VRING_KICK, and a piece of the handle's object. */
+typedef struct vhu__wire_area {
+    uint64_t ring;
+    uint64_t size;
+    uint64_t offset;
+} vhu__wire_area;
+
+bool vhu__wire_load_area(vhu__wire_area *area, const uint8_t *in, const char **why);
 
 /* GET_CONFIG, SET_CONFIG: `size` must be that of the header and its bytes. */
 bool vhu__wire_load_config(vhu_config_header *config, const uint8_t *in, size_t size,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include "os.h"
@@ -27,26 +26,4 @@ int os_handle_dup(vhu_handle handle, vhu_handle *out)
         return vhu__posix_error(errno);
     *out = fd;
     return 0;
-}
-
-int vhu__posix_poll(int fd, short events, int timeout_ms)
-{
-    struct pollfd p = {.fd = fd, .events = events};
-    uint64_t end = timeout_ms < 0 ? 0 : os_now_ms() + (uint64_t)timeout_ms;
-
-    for (;;) {
-        int n = poll(&p, 1, timeout_ms);
-
-        if (n > 0)
-            return p.revents & POLLNVAL ? VHU_EINVAL : 0;
-        if (n == 0)
-            return VHU_ETIMEDOUT;
-        if (errno != EINTR)
-            return vhu__posix_error(errno);
-        if (timeout_ms > 0) {
-            uint64_t now = os_now_ms();
-
-            timeout_ms = now < end ? (int)(end - now) : 0;
-        }
-    }
 }

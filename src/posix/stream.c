@@ -193,6 +193,21 @@ int os_stream_adopt(os_stream **out, vhu_handle *handle)
     return 0;
 }
 
+int os_stream_pair_handle(os_stream **out, vhu_handle *peer)
+{
+    int fds[2];
+    int r = vhu__socket_pair(fds);
+
+    if (r < 0)
+        return r;
+    r = os_stream_adopt(out, &fds[0]);
+    if (r < 0)
+        vhu__close_all(fds, 2);
+    else
+        *peer = fds[1];
+    return r;
+}
+
 int os_stream_pair(os_stream *out[2])
 {
     int fds[2];

@@ -11,13 +11,22 @@ struct vhu__uv_watch {
     void *arg;
 };
 
+static int wanted(unsigned events)
+{
+    return (events & VHU_WAIT_READ ? UV_READABLE : 0) | (events & VHU_WAIT_WRITE ? UV_WRITABLE : 0);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     vhu__uv_watch *watch = poll->data;
 
-    /* An error shows when the handle is used. */
-    (void)status;
     (void)events;
+    /*
+     * At an error libuv has stopped. It shows when the handle is used, but maybe not this time:
+     * there can be something to receive before it.
+     */
+    if (status < 0)
+        uv_poll_start(poll, wanted(watch->events), on_poll);
     watch->ready(watch->arg);
 }
 
@@ -56,15 +65,12 @@ int vhu__uv_watch_new(vhu__uv_watch **out, uv_loop_t *loop, vhu_handle handle, u
 
 int vhu__uv_watch_set(vhu__uv_watch *watch, unsigned events)
 {
-    int what =
-        (events & VHU_WAIT_READ ? UV_READABLE : 0) | (events & VHU_WAIT_WRITE ? UV_WRITABLE : 0);
-
     if (events == watch->events)
         return 0;
     watch->events = events;
-    if (what == 0)
+    if (events == 0)
         return uv_poll_stop(&watch->poll) == 0 ? 0 : VHU_EOS;
-    return uv_poll_start(&watch->poll, what, on_poll) == 0 ? 0 : VHU_EOS;
+    return uv_poll_start(&watch->poll, wanted(events), on_poll) == 0 ? 0 : VHU_EOS;
 }
 
 void vhu__uv_watch_close(vhu__uv_watch *watch)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A device on a loop: its listener, its front-end, its workers, and their end. */
 #include <stdlib.h>
-#include <string.h>
 
+#include "util.h"
 #include "uv_watch.h"
 #include "uv_workers.h"
 
@@ -57,13 +57,14 @@ static void close_handles(vhu_uv_device *d)
 /* One step further towards the end, whenever something has ended. */
 static void wind_up(vhu_uv_device *d)
 {
-    if (!d->closing || !vhu_device_is_idle(d->device))
+    if (!d->closing || uv_is_closing((const uv_handle_t *)&d->notify) ||
+        !vhu_device_is_idle(d->device))
         return;
     if (!d->stopping) {
         d->stopping = true;
         vhu__uv_workers_stop(d->workers);
     }
-    if (!vhu__uv_workers_ended(d->workers) || uv_is_closing((const uv_handle_t *)&d->notify))
+    if (!vhu__uv_workers_ended(d->workers))
         return;
     vhu__uv_workers_free(d->workers);
     vhu_device_free(d->device);
@@ -99,8 +100,11 @@ static void on_server_closed(void *arg, int error)
 static int serve(vhu_uv_device *d, vhu_conn **conn)
 {
     vhu_backend_server *server;
-    int r = vhu_device_connect(d->device, conn, &server);
+    int r;
 
+    if (vhu_conn_wait_handle(*conn) == VHU_NO_HANDLE)
+        return VHU_EINVAL;
+    r = vhu_device_connect(d->device, conn, &server);
     if (r < 0)
         return r;
     r = vhu_uv_server_start(&d->server, d->loop, server, on_server_closed, d);
@@ -117,10 +121,8 @@ static void accept_next(vhu_uv_device *d)
 {
     int r = 0;
 
-    if (!d->listener)
-        return;
     /* Who comes while one is connected waits in the listener's queue. */
-    while (vhu_device_is_idle(d->device) && (r == 0 || r == VHU_EPERM)) {
+    while (d->listener && vhu_device_is_idle(d->device) && (r == 0 || r == VHU_EPERM)) {
         vhu_conn *conn = NULL;
 
         r = vhu_listener_accept(d->listener, &conn);
@@ -128,6 +130,9 @@ static void accept_next(vhu_uv_device *d)
             r = serve(d, &conn);
         vhu_conn_free(conn);
     }
+    /* There is none, or `connected` has closed it. */
+    if (!d->listener)
+        return;
     vhu__uv_watch_set(d->listening, r == VHU_EAGAIN ? VHU_WAIT_READ : 0);
     if (r < 0 && r != VHU_EAGAIN)
         uv_timer_start(&d->retry, on_retry, RETRY_MS, 0);
@@ -179,18 +184,13 @@ static void notify(void *arg)
 {
     vhu_uv_device *d = arg;
 
-    uv_async_send(&d->notify);
+    vhu__uv_wake(&d->notify);
 }
 
 static unsigned count_workers(unsigned wanted, unsigned num_rings)
 {
-    unsigned cpus = 1;
-#if UV_VERSION_HEX >= 0x012c00
-    cpus = uv_available_parallelism();
-#endif
-
     if (wanted == 0)
-        wanted = cpus;
+        wanted = uv_available_parallelism();
     return wanted < num_rings ? wanted : num_rings;
 }
 
@@ -217,13 +217,15 @@ int vhu_uv_device_new(vhu_uv_device **out, uv_loop_t *loop, const vhu_device_opt
     vhu_uv_device *d;
     int r;
 
-    if (options->size < sizeof(*options) || device->num_rings == 0 ||
-        device->num_rings > VHU_MAX_RINGS)
+    if (device->num_rings == 0 || device->num_rings > VHU_MAX_RINGS)
         return VHU_EINVAL;
     d = calloc(1, sizeof(*d));
     if (!d)
         return VHU_ENOMEM;
-    memcpy(&d->options, options, sizeof(d->options));
+    if (!vhu__copy_sized(&d->options, sizeof(d->options), options)) {
+        free(d);
+        return VHU_EINVAL;
+    }
     d->loop = loop;
     d->self = self;
     if (uv_async_init(loop, &d->notify, on_notify) != 0) {

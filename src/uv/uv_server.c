@@ -35,7 +35,7 @@ static void on_ready(void *arg)
 void vhu_uv_server_continue(vhu_uv_server *s)
 {
     vhu_conn *conn;
-    int deadline_ms = 0;
+    int deadline_ms = 1; /* a timer of 0 would be due again in this turn of the loop */
     int r;
 
     if (!s->server)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "uv_workers.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "uv_watch.h"
@@ -107,20 +106,18 @@ static void turn(worker *w)
 {
     vhu_device *device = w->all->device;
 
-    for (int i = 0; i < 64; i++) {
+    for (int left = 64; left > 0;) {
         if (vhu_device_poll(device, w->number)) {
             spin_hit(w);
-            continue;
-        }
-        if (may_spin(w)) {
+            left--;
+        } else if (may_spin(w)) {
             if (vhu_device_in_use(device, w->number) > 0)
                 break;
-            i = 0;
-            continue;
-        }
-        if (vhu_device_may_sleep(device, w->number)) {
+        } else if (vhu_device_may_sleep(device, w->number)) {
             set_busy(w, false);
             return;
+        } else {
+            left--;
         }
     }
     set_busy(w, true);
@@ -129,8 +126,6 @@ static void turn(worker *w)
 static void close_worker(worker *w)
 {
     w->closing = true;
-    if (w->all->options.worker_stop)
-        w->all->options.worker_stop(w->all->self, w->number);
     uv_close((uv_handle_t *)&w->wake, NULL);
     uv_close((uv_handle_t *)&w->prepare, NULL);
     uv_close((uv_handle_t *)&w->busy, NULL);
@@ -142,10 +137,13 @@ static void on_prepare(uv_prepare_t *prepare)
 
     if (w->closing)
         return;
-    if (atomic_load_explicit(&w->stop, memory_order_acquire))
-        close_worker(w);
-    else
+    if (!atomic_load_explicit(&w->stop, memory_order_acquire)) {
         turn(w);
+        return;
+    }
+    if (w->all->options.worker_stop)
+        w->all->options.worker_stop(w->all->self, w->number);
+    close_worker(w);
 }
 
 static void on_wake(uv_async_t *async)
@@ -170,12 +168,8 @@ static void run(void *arg)
     vhu__uv_workers *all = w->all;
 
     w->status = begin(w);
-    if (w->status < 0) {
-        uv_close((uv_handle_t *)&w->wake, NULL);
-        uv_close((uv_handle_t *)&w->prepare, NULL);
-        uv_close((uv_handle_t *)&w->busy, NULL);
-        w->closing = true;
-    }
+    if (w->status < 0)
+        close_worker(w);
     uv_sem_post(&all->begun);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     uv_loop_close(&w->loop);
@@ -189,7 +183,7 @@ static void executor_wake(void *arg, unsigned number)
 {
     vhu__uv_workers *all = arg;
 
-    uv_async_send(&all->worker[number].wake);
+    vhu__uv_wake(&all->worker[number].wake);
 }
 
 static void executor_notify(void *arg)
@@ -242,8 +236,10 @@ void vhu__uv_workers_executor(const vhu__uv_workers *all, vhu_executor *executor
 /* Everything that can fail, before the thread. */
 static int prepare_worker(worker *w)
 {
-    if (uv_loop_init(&w->loop) != 0)
-        return VHU_ENOMEM;
+    int r = uv_loop_init(&w->loop);
+
+    if (r != 0)
+        return r == UV_EMFILE || r == UV_ENFILE ? VHU_EMFILE : VHU_ENOMEM;
     if (uv_async_init(&w->loop, &w->wake, on_wake) != 0) {
         uv_loop_close(&w->loop);
         return VHU_EMFILE;
@@ -290,7 +286,7 @@ static int start_worker(worker *w)
         return r;
     atomic_fetch_add_explicit(&w->all->running, 1, memory_order_relaxed);
     if (uv_thread_create(&w->thread, run, w) != 0) {
-        uv_close((uv_handle_t *)&w->wake, NULL);
+        close_worker(w);
         uv_run(&w->loop, UV_RUN_DEFAULT);
         uv_loop_close(&w->loop);
         atomic_fetch_sub_explicit(&w->all->running, 1, memory_order_relaxed);
@@ -320,7 +316,7 @@ void vhu__uv_workers_stop(vhu__uv_workers *all)
         if (!w->has_thread || w->status < 0)
             continue;
         atomic_store_explicit(&w->stop, true, memory_order_release);
-        uv_async_send(&w->wake);
+        vhu__uv_wake(&w->wake);
     }
 }
 

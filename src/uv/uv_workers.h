@@ -3,9 +3,20 @@
 #ifndef VHU_UV_WORKERS_H
 #define VHU_UV_WORKERS_H
 
+#include <stdatomic.h>
 #include <vmm_vhost/uv.h>
 
 typedef struct vhu__uv_workers vhu__uv_workers;
+
+/*
+ * Have a loop see what was stored before. uv_async_send() does nothing if it was called already;
+ * without the fence it may find that out before the store can be seen, which the loop then misses.
+ */
+static inline void vhu__uv_wake(uv_async_t *async)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    uv_async_send(async);
+}
 
 /* For vhu_device_new(), with the workers as its argument. */
 void vhu__uv_workers_executor(const vhu__uv_workers *all, vhu_executor *executor);

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { REGION_SIZE = 1 << 20, MAX_TURNS = 1000000 };
+enum { REGION_SIZE = 1 << 20, MAX_TURNS = 1000000, SHORT_MS = 5 };
 
 /* --- life --- */
 
@@ -134,18 +134,19 @@ void frontend_send(frontend *f, uint32_t request, uint32_t flags, const void *pa
         assert_int_equal(sent, sizeof(header) + size);
 }
 
-static bool read_all(frontend *f, void *out, size_t len)
+/* Have `len` bytes, to be received again if `peek`. */
+static bool read_all(frontend *f, void *out, size_t len, bool peek)
 {
-    char *at = out;
+    size_t done = 0;
 
-    for (int turns = 0; len > 0; turns++) {
-        ssize_t n = recv(f->fd, at, len, MSG_DONTWAIT);
+    for (int turns = 0; done < len; turns++) {
+        ssize_t n =
+            recv(f->fd, (char *)out + done, len - done, MSG_DONTWAIT | (peek ? MSG_PEEK : 0));
 
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
             return false;
-        if (n > 0) {
-            at += n;
-            len -= (size_t)n;
+        if (n > 0 && (!peek || (size_t)n == len)) {
+            done += (size_t)n;
             continue;
         }
         assert_true(turns < MAX_TURNS);
@@ -156,14 +157,19 @@ static bool read_all(frontend *f, void *out, size_t len)
 
 int frontend_recv(frontend *f, uint32_t request, void *payload, uint32_t size)
 {
+    uint8_t message[sizeof(vhu_msg_header) + VHU_MAX_PAYLOAD];
     vhu_msg_header header;
 
-    if (!read_all(f, &header, sizeof(header)))
+    /* In one piece, since a packet cannot be read in two. */
+    if (!read_all(f, &header, sizeof(header), true))
         return -1;
     assert_int_equal(header.request, request);
     assert_int_equal(header.flags, VHU_VERSION_1 | VHU_FLAG_REPLY);
     assert_true(header.size <= size);
-    return read_all(f, payload, header.size) ? (int)header.size : -1;
+    if (!read_all(f, message, sizeof(header) + header.size, false))
+        return -1;
+    memcpy(payload, message + sizeof(header), header.size);
+    return (int)header.size;
 }
 
 int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uint32_t size,
@@ -176,6 +182,13 @@ int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uin
         return 0;
     return frontend_recv(f, request, &status, sizeof(status)) == sizeof(status) ? (int64_t)status
                                                                                 : -1;
+}
+
+void frontend_wait_loop(const frontend *f, int loop_fd, int timeout_ms)
+{
+    struct pollfd p[2] = {{.fd = loop_fd, .events = POLLIN}, {.fd = f->fd, .events = POLLIN}};
+
+    poll(p, 2, timeout_ms < 0 || timeout_ms > SHORT_MS ? SHORT_MS : timeout_ms);
 }
 
 bool frontend_is_silent(const frontend *f)

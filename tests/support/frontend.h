@@ -81,6 +81,11 @@ int frontend_recv(frontend *f, uint32_t request, void *payload, uint32_t size);
 /* Send, with acknowledgement if that was negotiated: its value, 0 without, -1 at the end. */
 int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uint32_t size,
                          const int *fds, size_t n);
+/*
+ * Sleep until a loop on this thread has something to do, there is a reply, or some milliseconds
+ * have passed: negative for no limit, but never long, since a condition may hold already.
+ */
+void frontend_wait_loop(const frontend *f, int loop_fd, int timeout_ms);
 /* No reply is there now. */
 bool frontend_is_silent(const frontend *f);
 

@@ -74,8 +74,8 @@ static int parse_row(const char *program, const struct option_row *row, const ch
     return -1;
 }
 
-int options_parse(const char *program, const struct option_row *rows, size_t num_rows, int argc,
-                  char **argv)
+int options_parse_operands(const char *program, const struct option_row *rows, size_t num_rows,
+                           int argc, char **argv, int *first)
 {
     struct option table[MAX_ROWS + 1] = {{0}};
     int index;
@@ -99,8 +99,19 @@ int options_parse(const char *program, const struct option_row *rows, size_t num
                 found == ':' ? "the option needs an argument" : "no such option");
         return -1;
     }
-    if (optind < argc) {
-        fprintf(stderr, "%s: '%s': not an option (see --help)\n", program, argv[optind]);
+    *first = optind;
+    return 0;
+}
+
+int options_parse(const char *program, const struct option_row *rows, size_t num_rows, int argc,
+                  char **argv)
+{
+    int first;
+
+    if (options_parse_operands(program, rows, num_rows, argc, argv, &first))
+        return -1;
+    if (first < argc) {
+        fprintf(stderr, "%s: '%s': not an option (see --help)\n", program, argv[first]);
         return -1;
     }
     return 0;

@@ -27,6 +27,13 @@ struct option_row {
 int options_parse(const char *program, const struct option_row *rows, size_t num_rows, int argc,
                   char **argv);
 
+/*
+ * The same for a program that takes words which are no options: they are moved behind the options,
+ * *first is the place of the first of them in argv, argc if there is none.
+ */
+int options_parse_operands(const char *program, const struct option_row *rows, size_t num_rows,
+                           int argc, char **argv, int *first);
+
 /* One line for each row, on stdout. */
 void options_help(const struct option_row *rows, size_t num_rows);
 

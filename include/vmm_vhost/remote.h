@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The VMM's kit, the mirror of the device kit: a device that lives in another process. It keeps
+ * what the VMM wants (memory, rings, features, whether the device runs) and makes any back-end that
+ * it is connected to do that, the first as well as the next after that one has gone.
+ *
+ *     vhu_remote_new(&remote, &options);
+ *     vhu_remote_connect(remote, "/tmp/blk.sock");            negotiates
+ *     vhu_remote_get_config(remote, 0, config, sizeof(config));
+ *     vhu_remote_add_memory(remote, &region, handle);         before or after connecting
+ *     vhu_remote_set_ring(remote, 0, &layout, 0);             when the driver has set it up
+ *     vhu_remote_start(remote);
+ *     ... vhu_remote_event(remote, 0, VHU_VRING_KICK) and _CALL ...
+ *     vhu_remote_stop(remote);
+ *
+ * Functions that send wait for the answer, each message with its time limit. When one fails, what
+ * the VMM wants is as it was before, and nothing leaks; if the connection has ended (a code of
+ * class VHU_CLASS_CLOSED or VHU_EINVALID_MESSAGE; vhu_remote_is_connected() tells), the VMM
+ * connects again, and running rings go on. vhu_remote_last_error() says it in words.
+ *
+ * One thread at a time; events may be signalled and waited for on any.
+ */
+#ifndef VMM_VHOST_REMOTE_H
+#define VMM_VHOST_REMOTE_H
+
+#include <vmm_vhost/backend_client.h>
+#include <vmm_vhost/driver.h>
+#include <vmm_vhost/event.h>
+#include <vmm_vhost/frontend.h>
+#include <vmm_vhost/memory.h>
+#include <vmm_vhost/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct vhu_remote vhu_remote;
+
+typedef struct vhu_remote_options {
+    size_t size;        /* sizeof(vhu_remote_options) */
+    uint32_t num_rings; /* 1 .. VHU_MAX_RINGS */
+    /* GET_QUEUE_NUM counts pairs of rings, as DPDK's network back-end does. */
+    bool queue_pairs;
+    /*
+     * Virtio features that the VMM and the driver can do; the offer is masked by them. The kit has
+     * none for ACCESS_PLATFORM and RING_PACKED.
+     */
+    uint64_t features;
+    /* Protocol features that are used by way of vhu_remote_client(), besides those of the kit. */
+    uint64_t protocol_features;
+    uint64_t withheld_protocol_features; /* that the kit does without, though offered */
+    int timeout_ms;                      /* for each request; 0: 10000, negative: no limit */
+    /*
+     * What the back-end may ask on its own channel; NULL: nothing. Ops are called while a function
+     * of the remote waits, or in vhu_remote_serve(); they may read the configuration, but must not
+     * call what changes the remote.
+     */
+    const vhu_frontend_ops *ops;
+    void *self;                         /* of the ops */
+    const vhu_conn_options *connection; /* copied; NULL: defaults */
+} vhu_remote_options;
+
+/* All structures are copied. VHU_EINVAL, VHU_ENOMEM. */
+VHU_API int vhu_remote_new(vhu_remote **out, const vhu_remote_options *options);
+
+/* Hangs up, too. */
+VHU_API void vhu_remote_free(vhu_remote *remote);
+
+/* What went wrong last, in words; "" if nothing did. */
+VHU_API const char *vhu_remote_last_error(const vhu_remote *remote);
+
+/* --- Connection --- */
+
+/*
+ * Connect to an address as of listener.h, and negotiate. If the device runs, because the back-end
+ * before this one has gone: make it run again, all rings from their used index on (SET_INFLIGHT_FD
+ * before, if an in-flight area is in use; without one, requests that were done out of order may be
+ * lost or done twice), with a kick and a call for each. Errors: those of vhu_connect(); VHU_ESTATE:
+ * connected; VHU_EOVERFLOW: it has not so many rings, or memory slots; VHU_ENOSYS: it does not
+ * offer a feature that the driver was told of and acknowledged; or as a request's. Not connected
+ * then.
+ */
+VHU_API int vhu_remote_connect(vhu_remote *remote, const char *address);
+
+/* The same over a connection that is made already. *conn is taken, unless VHU_ESTATE is returned.
+ */
+VHU_API int vhu_remote_connect_over(vhu_remote *remote, vhu_conn **conn);
+
+/* Hang up without another word. A device that runs goes on with the next back-end. */
+VHU_API void vhu_remote_disconnect(vhu_remote *remote);
+
+VHU_API bool vhu_remote_is_connected(const vhu_remote *remote);
+
+/*
+ * For a loop: both connections (borrowed until the next connect or disconnect; NULL: there is none)
+ * to wait for, and what to call when one is ready: it serves what the back-end asked, and sees
+ * whether it is still there. Never blocks. 0, or how the connection ended; VHU_ESTATE: not
+ * connected.
+ */
+VHU_API vhu_conn *vhu_remote_conn(const vhu_remote *remote);
+VHU_API vhu_conn *vhu_remote_channel(const vhu_remote *remote);
+VHU_API int vhu_remote_serve(vhu_remote *remote);
+
+/*
+ * The client, for what the kit does not do (borrowed as above; NULL: not connected). What is set by
+ * it is not repeated after a reconnect.
+ */
+VHU_API vhu_backend_client *vhu_remote_client(const vhu_remote *remote);
+
+/* --- Features and configuration --- */
+
+/* What the driver may be offered: what the last back-end did, masked by the options. */
+VHU_API uint64_t vhu_remote_offered(const vhu_remote *remote);
+
+/*
+ * What the driver acknowledged; all that is offered, if this is never called. Sent at start.
+ * VHU_EINVAL: more than that; VHU_ESTATE: running.
+ */
+VHU_API int vhu_remote_set_features(vhu_remote *remote, uint64_t features);
+VHU_API uint64_t vhu_remote_features(const vhu_remote *remote);
+
+/*
+ * Bytes of the device's configuration. Read from its beginning, since some back-ends know no other
+ * offset. VHU_ENOSYS: it has none; VHU_ESTATE: not connected; or as a request's.
+ */
+VHU_API int vhu_remote_get_config(vhu_remote *remote, uint32_t offset, void *buf, uint32_t len);
+VHU_API int vhu_remote_set_config(vhu_remote *remote, uint32_t offset, const void *buf,
+                                  uint32_t len);
+
+/* --- Memory --- */
+
+/*
+ * A region of the guest's memory, which this process has mapped at region->user_addr and the
+ * back-end maps by the handle; both stay the caller's, and the mapping must last until the region
+ * is removed. May be called while the device runs. VHU_EINVAL: empty, or overlaps another;
+ * VHU_EOVERFLOW: no slot; VHU_EMFILE; or as a request's.
+ */
+VHU_API int vhu_remote_add_memory(vhu_remote *remote, const vhu_mem_region *region,
+                                  vhu_handle handle);
+
+/* By guest address and size. VHU_ENOENT; VHU_ESTATE: a running ring lies in it. */
+VHU_API int vhu_remote_remove_memory(vhu_remote *remote, uint64_t guest_addr, uint64_t size);
+
+/* All regions, for translating and for vhu_driver_ring_new(). Borrowed. */
+VHU_API const vhu_memory *vhu_remote_memory(const vhu_remote *remote);
+
+/* --- Rings --- */
+
+/*
+ * Where a ring is, and its base (0 for a new one). Rings that were never set do not run.
+ * VHU_EINVAL: bad number, size, alignment; VHU_EFAULT: a part does not lie in one region;
+ * VHU_ESTATE: running; VHU_EMFILE, VHU_ENOMEM.
+ */
+VHU_API int vhu_remote_set_ring(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *layout,
+                                uint32_t base);
+
+/* Next available index as of the last stop. */
+VHU_API uint32_t vhu_remote_ring_base(const vhu_remote *remote, uint32_t ring);
+
+/*
+ * The kit's events of a ring that was set: to signal (kick), or to wait for (call, err). Borrowed;
+ * valid as long as the remote. NULL: there is no such ring.
+ */
+VHU_API vhu_event *vhu_remote_event(const vhu_remote *remote, uint32_t ring, vhu_vring_event which);
+
+/*
+ * Use a handle of the VMM's own instead of the kit's event, such as one that a hypervisor signals
+ * or waits for; VHU_NO_HANDLE: none, the other side polls. It is duplicated. May be called while
+ * the device runs; for a kick, signal it once after that and after each start. VHU_EINVAL: no such
+ * ring; VHU_EMFILE; or as a request's.
+ */
+VHU_API int vhu_remote_set_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which,
+                                 vhu_handle handle);
+
+/* Enable or disable a ring, now or when it starts; all are enabled at first. VHU_EINVAL. */
+VHU_API int vhu_remote_enable_ring(vhu_remote *remote, uint32_t ring, bool enable);
+
+/* --- Running --- */
+
+/*
+ * Announce features and memory, and start the rings that were set. VHU_ESTATE: not connected, or
+ * running, or no ring was set; VHU_EFAULT: a ring's memory has gone; or as a request's: the rings
+ * that ran already are stopped again.
+ */
+VHU_API int vhu_remote_start(vhu_remote *remote);
+
+/*
+ * Stop all rings; the back-end finishes what it took. Whatever is returned, the device is stopped,
+ * with the bases that the back-end told or, if it has gone or failed, the used indices.
+ * VHU_ESTATE: not running; or as a request's.
+ */
+VHU_API int vhu_remote_stop(vhu_remote *remote);
+
+/*
+ * The driver resets the device: as stop, by RESET_DEVICE where that is known; then bases are 0 and
+ * the features all that is offered.
+ */
+VHU_API int vhu_remote_reset(vhu_remote *remote);
+
+VHU_API bool vhu_remote_is_running(const vhu_remote *remote);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The VMM's end: life, waiting, negotiation. The requests are in backend_requests.c. */
+#include "backend_client_internal.h"
+
+#include <stdlib.h>
+
+#include "os.h"
+
+int vhu_backend_client_new(vhu_backend_client **out, vhu_conn **conn,
+                           const vhu_backend_client_options *options)
+{
+    vhu_backend_client_options o = {.size = sizeof(o)};
+    vhu_backend_client *client;
+
+    if (options && !vhu__copy_sized(&o, sizeof(o), options))
+        return VHU_EINVAL;
+    client = calloc(1, sizeof(*client));
+    if (!client)
+        return VHU_ENOMEM;
+    vhu__rpc_init(&client->rpc, conn, o.timeout_ms);
+    *out = client;
+    return 0;
+}
+
+void vhu_backend_client_free(vhu_backend_client *client)
+{
+    if (!client)
+        return;
+    vhu__rpc_release(&client->rpc);
+    free(client);
+}
+
+vhu_conn *vhu_backend_client_conn(const vhu_backend_client *client)
+{
+    return client->rpc.conn;
+}
+
+void vhu_backend_client_set_ack(vhu_backend_client *client, bool ack)
+{
+    client->rpc.ack = ack;
+}
+
+void vhu_backend_client_set_timeout(vhu_backend_client *client, int timeout_ms)
+{
+    vhu__rpc_set_timeout(&client->rpc, timeout_ms);
+}
+
+void vhu_backend_client_attach(vhu_backend_client *client, vhu_frontend_server *server)
+{
+    client->channel = server;
+}
+
+uint64_t vhu_backend_client_features(const vhu_backend_client *client)
+{
+    return client->rpc.features;
+}
+
+uint64_t vhu_backend_client_protocol_features(const vhu_backend_client *client)
+{
+    return client->rpc.protocol_features;
+}
+
+void vhu_backend_client_begin(vhu_backend_client *client)
+{
+    client->begun = true;
+}
+
+int vhu_backend_client_finish(vhu_backend_client *client)
+{
+    int r = vhu__rpc_finish(&client->rpc);
+
+    if (r != VHU_EAGAIN)
+        client->begun = false;
+    return r;
+}
+
+int vhu_backend_client_deadline_ms(const vhu_backend_client *client)
+{
+    return vhu__rpc_deadline_ms(&client->rpc);
+}
+
+/* The attached channel, if it can be waited for and something may be done about it now. */
+static vhu_conn *served_channel(const vhu_backend_client *client)
+{
+    vhu_conn *channel = client->channel ? vhu_frontend_server_conn(client->channel) : NULL;
+
+    if (!channel || vhu_conn_wait_handle(channel) == VHU_NO_HANDLE)
+        return NULL;
+    /* While one of its ops is what waits here, or has yet to complete, it takes nothing. */
+    return vhu_conn_wait_events(channel) ? channel : NULL;
+}
+
+static int wait_for_both(vhu_backend_client *client, vhu_conn *channel, int timeout_ms)
+{
+    const vhu_conn *conn = client->rpc.conn;
+    os_wait waits[] = {
+        {.handle = vhu_conn_wait_handle(conn), .events = vhu_conn_wait_events(conn)},
+        {.handle = vhu_conn_wait_handle(channel), .events = vhu_conn_wait_events(channel)},
+    };
+    int channel_ms = vhu_conn_deadline_ms(channel);
+    int r = os_wait_any(waits, VHU__COUNT(waits), vhu__sooner(timeout_ms, channel_ms));
+
+    /* If the channel's own limit has passed, it finds out like this. */
+    if (waits[1].ready || r == VHU_ETIMEDOUT)
+        vhu_frontend_server_serve(client->channel);
+    return r;
+}
+
+int vhu_backend_client_wait(vhu_backend_client *client, int timeout_ms)
+{
+    vhu_conn *conn = client->rpc.conn;
+    vhu_conn *channel = served_channel(client);
+    int limit_ms = vhu__rpc_deadline_ms(&client->rpc);
+    bool own_limit = limit_ms >= 0 && (timeout_ms < 0 || limit_ms <= timeout_ms);
+    int r;
+
+    if (!vhu_conn_is_open(conn) || vhu_conn_pending(conn))
+        return 0;
+    limit_ms = vhu__sooner(limit_ms, timeout_ms);
+    if (channel && vhu_conn_pending(channel)) {
+        vhu_frontend_server_serve(client->channel);
+        return 0;
+    }
+    if (channel && vhu_conn_wait_handle(conn) != VHU_NO_HANDLE)
+        r = wait_for_both(client, channel, limit_ms);
+    else
+        r = vhu_conn_wait(conn, limit_ms);
+    /* A limit of a request's shows in finish. */
+    return r == VHU_ETIMEDOUT && own_limit ? 0 : r;
+}
+
+int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *request,
+                             const vhu__message *message)
+{
+    bool begun = client->begun;
+    int status = VHU_EPENDING;
+    int r = vhu__rpc_send(&client->rpc, request, message, begun ? NULL : &status);
+
+    if (r < 0 || begun)
+        return r < 0 ? r : VHU_EPENDING;
+    /* An op of the attached channel may send requests, too, and wait for these in here. */
+    while ((r = vhu__rpc_turn(&client->rpc)) == VHU_EAGAIN) {
+        r = vhu_backend_client_wait(client, -1);
+        if (r < 0) {
+            /* Where the results go is about to vanish, so the reply must never come. */
+            r = vhu__rpc_poison(&client->rpc, r == VHU_EAGAIN ? VHU_ESTATE : r);
+            break;
+        }
+    }
+    return status < 0 ? status : r;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The VMM's kit: life, connections, negotiation. */
+#include "remote_internal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vmm_vhost/listener.h>
+
+/* What the kit knows nothing of, or acknowledges by itself. */
+#define WITHHELD                                                                                   \
+    (VHU_BIT(VHU_F_PROTOCOL_FEATURES) | VHU_BIT(VHU_F_LOG_ALL) | VHU_BIT(VHU_F_ACCESS_PLATFORM) |  \
+     VHU_BIT(VHU_F_RING_PACKED))
+
+#define KIT_PROTOCOL                                                                               \
+    (VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIG) |                     \
+     VHU_BIT(VHU_PF_RESET_DEVICE) | VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) |                          \
+     VHU_BIT(VHU_PF_INFLIGHT_SHMFD))
+
+int vhu__remote_fail(vhu_remote *remote, int code, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(remote->error, sizeof(remote->error), format, args);
+    va_end(args);
+    return code;
+}
+
+int vhu__remote_sent(vhu_remote *remote, int r)
+{
+    const char *why = vhu_conn_last_error(vhu_backend_client_conn(remote->client));
+
+    if (r < 0)
+        vhu__remote_fail(remote, r, "%s", *why ? why : vhu_strerror(r));
+    return r;
+}
+
+bool vhu__remote_has(const vhu_remote *remote, unsigned protocol_feature)
+{
+    return (vhu_backend_client_protocol_features(remote->client) & VHU_BIT(protocol_feature)) != 0;
+}
+
+/* --- life --- */
+
+static int copy_options(vhu_remote *remote, const vhu_remote_options *options)
+{
+    vhu_remote_options *o = &remote->options;
+
+    o->size = sizeof(*o);
+    remote->connection.size = sizeof(remote->connection);
+    remote->ops.size = sizeof(remote->ops);
+    if (!options || !vhu__copy_sized(o, sizeof(*o), options))
+        return VHU_EINVAL;
+    if (o->num_rings == 0 || o->num_rings > VHU_MAX_RINGS)
+        return VHU_EINVAL;
+    if (o->connection &&
+        !vhu__copy_sized(&remote->connection, sizeof(remote->connection), o->connection))
+        return VHU_EINVAL;
+    if (o->ops && !vhu__copy_sized(&remote->ops, sizeof(remote->ops), o->ops))
+        return VHU_EINVAL;
+    o->features &= ~WITHHELD;
+    o->protocol_features |= KIT_PROTOCOL | (o->ops ? VHU_BIT(VHU_PF_BACKEND_REQ) : 0);
+    o->protocol_features &= ~o->withheld_protocol_features;
+    return 0;
+}
+
+int vhu_remote_new(vhu_remote **out, const vhu_remote_options *options)
+{
+    vhu_remote *remote = calloc(1, sizeof(*remote));
+    int r;
+
+    if (!remote)
+        return VHU_ENOMEM;
+    remote->inflight_handle = VHU_NO_HANDLE;
+    r = copy_options(remote, options);
+    if (r == 0)
+        r = vhu_memory_new(&remote->memory);
+    if (r == 0) {
+        remote->rings = calloc(remote->options.num_rings, sizeof(remote->rings[0]));
+        r = remote->rings ? 0 : VHU_ENOMEM;
+    }
+    if (r < 0) {
+        vhu_remote_free(remote);
+        return r;
+    }
+    for (uint32_t i = 0; i < remote->options.num_rings; i++) {
+        remote->rings[i].enabled = true;
+        for (size_t k = 0; k < VHU__COUNT(remote->rings[i].events); k++)
+            remote->rings[i].events[k].given = VHU_NO_HANDLE;
+    }
+    *out = remote;
+    return 0;
+}
+
+static void free_rings(vhu_remote *remote)
+{
+    for (uint32_t i = 0; remote->rings && i < remote->options.num_rings; i++) {
+        for (size_t k = 0; k < VHU__COUNT(remote->rings[i].events); k++) {
+            vhu_event_free(remote->rings[i].events[k].own);
+            vhu_handle_close(&remote->rings[i].events[k].given);
+        }
+    }
+    free(remote->rings);
+}
+
+void vhu_remote_free(vhu_remote *remote)
+{
+    if (!remote)
+        return;
+    vhu_remote_disconnect(remote);
+    free_rings(remote);
+    for (size_t i = 0; i < remote->num_regions; i++)
+        vhu_handle_close(&remote->regions[i].handle);
+    vhu_memory_free(remote->memory);
+    vhu__remote_drop_inflight(remote);
+    free(remote);
+}
+
+const char *vhu_remote_last_error(const vhu_remote *remote)
+{
+    return remote->error;
+}
+
+/* --- negotiation --- */
+
+static int negotiate_protocol(vhu_remote *remote)
+{
+    uint64_t offered;
+    int r = vhu_backend_client_get_protocol_features(remote->client, &offered);
+
+    /* The channel is of no use to a back-end that cannot be told of it. */
+    if (r == 0)
+        r = vhu_backend_client_set_protocol_features(remote->client,
+                                                     remote->options.protocol_features);
+    return vhu__remote_sent(remote, r);
+}
+
+static int check_rings(vhu_remote *remote)
+{
+    uint64_t num, have;
+    int r;
+
+    if (!vhu__remote_has(remote, VHU_PF_MQ))
+        return 0;
+    r = vhu__remote_sent(remote, vhu_backend_client_get_queue_num(remote->client, &num));
+    if (r < 0)
+        return r;
+    /* Pairs, and the ring that controls them. */
+    have = remote->options.queue_pairs && num <= VHU_MAX_RINGS ? 2 * num + 1 : num;
+    if (remote->options.num_rings <= have)
+        return 0;
+    return vhu__remote_fail(remote, VHU_EOVERFLOW,
+                            "the back-end has %" PRIu64 " queues, %u rings are wanted", num,
+                            remote->options.num_rings);
+}
+
+static int check_slots(vhu_remote *remote)
+{
+    uint64_t slots = VHU_MAX_TABLE_REGIONS;
+    int r = 0;
+
+    if (vhu__remote_has(remote, VHU_PF_CONFIGURE_MEM_SLOTS))
+        r = vhu__remote_sent(remote, vhu_backend_client_get_max_mem_slots(remote->client, &slots));
+    if (r < 0)
+        return r;
+    remote->max_regions = slots < VHU_MAX_MEM_SLOTS ? (size_t)slots : VHU_MAX_MEM_SLOTS;
+    if (remote->num_regions <= remote->max_regions)
+        return 0;
+    return vhu__remote_fail(remote, VHU_EOVERFLOW,
+                            "the back-end has %" PRIu64 " memory slots, %zu are in use", slots,
+                            remote->num_regions);
+}
+
+static int open_channel(vhu_remote *remote)
+{
+    const vhu_frontend_server_options options = {
+        .size = sizeof(options),
+        .max_rings = remote->options.num_rings,
+        .features = remote->features,
+        .protocol_features = vhu_backend_client_protocol_features(remote->client),
+    };
+    vhu_handle peer = VHU_NO_HANDLE;
+    vhu_conn *conn = NULL;
+    int r;
+
+    if (!remote->options.ops || !vhu__remote_has(remote, VHU_PF_BACKEND_REQ))
+        return 0;
+    r = vhu_conn_pair_handle(&conn, &peer, &remote->connection);
+    if (r == 0)
+        r = vhu_frontend_server_new(&remote->channel, &conn, &remote->ops, remote->options.self,
+                                    &options);
+    if (r < 0) {
+        vhu__remote_fail(remote, r, "no channel for the back-end: %s", vhu_strerror(r));
+    } else {
+        vhu_backend_client_attach(remote->client, remote->channel);
+        r = vhu__remote_sent(remote, vhu_backend_client_set_backend_req_fd(remote->client, peer));
+    }
+    vhu_conn_free(conn);
+    vhu_handle_close(&peer);
+    return r;
+}
+
+/* What the driver was told of must still be there. */
+static int check_features(vhu_remote *remote, uint64_t offered)
+{
+    bool fixed = remote->acknowledged || remote->running;
+    uint64_t lost = fixed ? remote->features & ~offered : 0;
+
+    if (lost != 0)
+        return vhu__remote_fail(
+            remote, VHU_ENOSYS,
+            "the back-end does not offer features 0x%" PRIx64 ", which the driver uses", lost);
+    remote->offered = offered;
+    if (!fixed)
+        remote->features = offered;
+    return 0;
+}
+
+static int negotiate(vhu_remote *remote)
+{
+    uint64_t offered = 0;
+    int r = vhu_backend_client_set_owner(remote->client);
+
+    if (r == 0)
+        r = vhu_backend_client_get_features(remote->client, &offered);
+    vhu__remote_sent(remote, r);
+    if (r == 0 && (offered & VHU_BIT(VHU_F_PROTOCOL_FEATURES)))
+        r = negotiate_protocol(remote);
+    if (r == 0)
+        r = check_rings(remote);
+    if (r == 0)
+        r = check_slots(remote);
+    if (r == 0)
+        r = check_features(remote, offered & remote->options.features);
+    if (r == 0)
+        r = open_channel(remote);
+    return r;
+}
+
+/* --- connections --- */
+
+bool vhu_remote_is_connected(const vhu_remote *remote)
+{
+    return remote->client && vhu_conn_is_open(vhu_backend_client_conn(remote->client));
+}
+
+void vhu_remote_disconnect(vhu_remote *remote)
+{
+    vhu_backend_client_free(remote->client);
+    vhu_frontend_server_free(remote->channel);
+    remote->client = NULL;
+    remote->channel = NULL;
+    remote->live = false;
+    for (size_t i = 0; i < remote->num_regions; i++)
+        remote->regions[i].announced = false;
+    for (uint32_t i = 0; remote->rings && i < remote->options.num_rings; i++)
+        remote->rings[i].started = false;
+}
+
+int vhu_remote_connect_over(vhu_remote *remote, vhu_conn **conn)
+{
+    const vhu_backend_client_options options = {.size = sizeof(options),
+                                                .timeout_ms = remote->options.timeout_ms};
+    int r;
+
+    if (vhu_remote_is_connected(remote))
+        return vhu__remote_fail(remote, VHU_ESTATE, "connected already");
+    vhu_remote_disconnect(remote);
+    r = vhu_backend_client_new(&remote->client, conn, &options);
+    if (r == 0)
+        r = negotiate(remote);
+    else
+        vhu__remote_fail(remote, r, "%s", vhu_strerror(r));
+    if (r == 0 && remote->running)
+        r = vhu__remote_resume(remote);
+    if (r < 0)
+        vhu_remote_disconnect(remote);
+    vhu_conn_free(*conn);
+    *conn = NULL;
+    return r;
+}
+
+int vhu_remote_connect(vhu_remote *remote, const char *address)
+{
+    vhu_conn *conn;
+    int r;
+
+    if (vhu_remote_is_connected(remote))
+        return vhu__remote_fail(remote, VHU_ESTATE, "connected already");
+    r = vhu_connect(&conn, address, 0, &remote->connection);
+    if (r < 0)
+        return vhu__remote_fail(remote, r, "%s: %s", address, vhu_strerror(r));
+    return vhu_remote_connect_over(remote, &conn);
+}
+
+vhu_conn *vhu_remote_conn(const vhu_remote *remote)
+{
+    return remote->client ? vhu_backend_client_conn(remote->client) : NULL;
+}
+
+vhu_conn *vhu_remote_channel(const vhu_remote *remote)
+{
+    return remote->channel ? vhu_frontend_server_conn(remote->channel) : NULL;
+}
+
+vhu_backend_client *vhu_remote_client(const vhu_remote *remote)
+{
+    return remote->client;
+}
+
+int vhu_remote_serve(vhu_remote *remote)
+{
+    int r;
+
+    if (!vhu_remote_is_connected(remote))
+        return vhu__remote_fail(remote, VHU_ESTATE, "not connected");
+    /* A channel that has ended is of no consequence for the rest. */
+    while (remote->channel && vhu_frontend_server_serve(remote->channel) == 0)
+        continue;
+    r = vhu_conn_wait(vhu_remote_conn(remote), 0);
+    if (r == VHU_ETIMEDOUT)
+        return 0;
+    return vhu__remote_sent(remote, vhu_backend_client_finish(remote->client));
+}
+
+/* --- features and configuration --- */
+
+uint64_t vhu_remote_offered(const vhu_remote *remote)
+{
+    return remote->offered;
+}
+
+uint64_t vhu_remote_features(const vhu_remote *remote)
+{
+    return remote->features;
+}
+
+int vhu_remote_set_features(vhu_remote *remote, uint64_t features)
+{
+    if (remote->running)
+        return vhu__remote_fail(remote, VHU_ESTATE, "features change while the device runs");
+    if (features & ~remote->offered)
+        return vhu__remote_fail(remote, VHU_EINVAL, "features 0x%" PRIx64 " were not offered",
+                                features & ~remote->offered);
+    remote->features = features;
+    remote->acknowledged = true;
+    return 0;
+}
+
+int vhu_remote_get_config(vhu_remote *remote, uint32_t offset, void *buf, uint32_t len)
+{
+    uint8_t config[VHU_MAX_CONFIG];
+    int r;
+
+    if (!vhu_remote_is_connected(remote))
+        return vhu__remote_fail(remote, VHU_ESTATE, "not connected");
+    if (offset > VHU_MAX_CONFIG || len > VHU_MAX_CONFIG - offset)
+        return vhu__remote_fail(remote, VHU_EINVAL, "configuration beyond byte %u", VHU_MAX_CONFIG);
+    r = vhu_backend_client_get_config(remote->client, 0, config, offset + len);
+    if (r == 0)
+        memcpy(buf, config + offset, len);
+    return vhu__remote_sent(remote, r);
+}
+
+int vhu_remote_set_config(vhu_remote *remote, uint32_t offset, const void *buf, uint32_t len)
+{
+    if (!vhu_remote_is_connected(remote))
+        return vhu__remote_fail(remote, VHU_ESTATE, "not connected");
+    return vhu__remote_sent(remote, vhu_backend_client_set_config(remote->client, offset, buf, len,
+                                                                  VHU_CONFIG_WRITABLE));
+}

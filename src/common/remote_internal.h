@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The VMM's kit, between its files: what the VMM wants, and what the back-end was told of it. */
+#ifndef VHU_REMOTE_INTERNAL_H
+#define VHU_REMOTE_INTERNAL_H
+
+#include <vmm_vhost/remote.h>
+
+#include "util.h"
+
+typedef struct vhu__remote_region {
+    vhu_mem_region region;
+    vhu_handle handle;
+    bool announced; /* on this connection */
+} vhu__remote_region;
+
+typedef struct vhu__remote_event {
+    vhu_event *own;
+    bool replaced; /* by `given`, which may be no handle */
+    vhu_handle given;
+} vhu__remote_event;
+
+typedef struct vhu__remote_ring {
+    vhu_ring_layout layout; /* of no descriptors: never set */
+    uint32_t base;
+    bool enabled;
+    bool started; /* on this connection */
+    vhu__remote_event events[3];
+} vhu__remote_ring;
+
+struct vhu_remote {
+    /* What the VMM wants. */
+    vhu_remote_options options;
+    vhu_conn_options connection;
+    vhu_frontend_ops ops;
+    uint64_t offered;
+    uint64_t features;
+    bool acknowledged; /* the driver said which features; else all that is offered */
+    bool running;
+    vhu_memory *memory;
+    size_t num_regions;
+    vhu__remote_region regions[VHU_MAX_MEM_SLOTS];
+    vhu__remote_ring *rings;
+    vhu_inflight_area inflight;
+    vhu_handle inflight_handle; /* VHU_NO_HANDLE: no area is in use */
+
+    /* The connection. */
+    vhu_backend_client *client;
+    vhu_frontend_server *channel;
+    size_t max_regions;
+    bool live; /* memory is announced as it comes */
+    char error[200];
+};
+
+/* Say what is wrong; returns `code`. */
+int vhu__remote_fail(vhu_remote *remote, int code, const char *format, ...) VHU__PRINTF(3, 4);
+
+/* The outcome of a request, which is passed on: keep the words if it failed. */
+int vhu__remote_sent(vhu_remote *remote, int r);
+
+/* Whether a protocol feature was negotiated on this connection. */
+bool vhu__remote_has(const vhu_remote *remote, unsigned protocol_feature);
+
+/* Announce what has not been on this connection. */
+int vhu__remote_share_memory(vhu_remote *remote);
+
+/* Features, memory, rings. On failure no ring runs. */
+int vhu__remote_start_rings(vhu_remote *remote);
+
+/* After the back-end has gone in the middle of it: from the used indices on. */
+int vhu__remote_resume(vhu_remote *remote);
+
+/* The in-flight area is of no use any more. */
+void vhu__remote_drop_inflight(vhu_remote *remote);
+
+#endif

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The VMM's kit: rings set up, started and stopped, and what has to survive a back-end. */
+#include <string.h>
+
+#include "atomic.h"
+#include "endian.h"
+#include "os.h"
+#include "remote_internal.h"
+#include "virtio_ring.h"
+
+/* --- set-up --- */
+
+static uint64_t user_addr(const vhu_remote *remote, uint64_t guest_addr, uint64_t bytes)
+{
+    return (uint64_t)(uintptr_t)vhu_memory_at(remote->memory, guest_addr, bytes);
+}
+
+/* Where the parts are for the back-end, or that one is nowhere. */
+static int locate(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *l, vhu_vring_addr *out)
+{
+    *out = (vhu_vring_addr){.index = ring,
+                            .desc = user_addr(remote, l->desc, vhu__desc_bytes(l->num)),
+                            .avail = user_addr(remote, l->avail, vhu__avail_bytes(l->num)),
+                            .used = user_addr(remote, l->used, vhu__used_bytes(l->num))};
+    if (out->desc && out->avail && out->used)
+        return 0;
+    return vhu__remote_fail(remote, VHU_EFAULT, "ring %u does not lie in memory", ring);
+}
+
+static int check_layout(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *l)
+{
+    vhu_vring_addr addr;
+
+    if (ring >= remote->options.num_rings)
+        return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
+    if (remote->running)
+        return vhu__remote_fail(remote, VHU_ESTATE, "ring %u is changed while the device runs",
+                                ring);
+    if (!vhu__is_power_of_2(l->num) || l->num > VHU_MAX_RING_SIZE)
+        return vhu__remote_fail(remote, VHU_EINVAL, "ring %u cannot have %u descriptors", ring,
+                                l->num);
+    if (l->desc % 16 != 0 || l->avail % 2 != 0 || l->used % 4 != 0)
+        return vhu__remote_fail(remote, VHU_EINVAL, "ring %u is not aligned", ring);
+    return locate(remote, ring, l, &addr);
+}
+
+int vhu_remote_set_ring(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *layout,
+                        uint32_t base)
+{
+    vhu__remote_ring *r;
+    int status = check_layout(remote, ring, layout);
+
+    if (status < 0)
+        return status;
+    if (base > UINT16_MAX)
+        return vhu__remote_fail(remote, VHU_EINVAL, "ring %u cannot have the base %u", ring, base);
+    r = &remote->rings[ring];
+    for (size_t i = 0; i < VHU__COUNT(r->events); i++) {
+        if (!r->events[i].own)
+            status = vhu_event_new(&r->events[i].own);
+        if (status < 0)
+            return vhu__remote_fail(remote, status, "ring %u: no event", ring);
+    }
+    /* The area was made for the largest ring. */
+    if (layout->num > remote->inflight.queue_size)
+        vhu__remote_drop_inflight(remote);
+    r->layout = *layout;
+    r->base = base;
+    return 0;
+}
+
+uint32_t vhu_remote_ring_base(const vhu_remote *remote, uint32_t ring)
+{
+    return ring < remote->options.num_rings ? remote->rings[ring].base : 0;
+}
+
+/* --- events --- */
+
+vhu_event *vhu_remote_event(const vhu_remote *remote, uint32_t ring, vhu_vring_event which)
+{
+    if (ring >= remote->options.num_rings || (unsigned)which > VHU_VRING_ERR)
+        return NULL;
+    return remote->rings[ring].events[which].own;
+}
+
+static int send_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which)
+{
+    const vhu__remote_event *event = &remote->rings[ring].events[which];
+    vhu_handle handle = VHU_NO_HANDLE;
+    int r = 0;
+
+    if (event->replaced)
+        return vhu__remote_sent(
+            remote, vhu_backend_client_set_vring_event(remote->client, ring, which, event->given));
+    if (which == VHU_VRING_KICK)
+        r = vhu_event_dup_wait(event->own, &handle);
+    else
+        r = vhu_event_dup_signal(event->own, &handle);
+    if (r < 0)
+        return vhu__remote_fail(remote, r, "ring %u: its event cannot be duplicated", ring);
+    r = vhu_backend_client_set_vring_event(remote->client, ring, which, handle);
+    vhu_handle_close(&handle);
+    return vhu__remote_sent(remote, r);
+}
+
+int vhu_remote_set_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which,
+                         vhu_handle handle)
+{
+    vhu__remote_event *event, before;
+    vhu_handle copy = VHU_NO_HANDLE;
+    int r = 0;
+
+    if (ring >= remote->options.num_rings || (unsigned)which > VHU_VRING_ERR)
+        return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
+    if (handle != VHU_NO_HANDLE)
+        r = os_handle_dup(handle, &copy);
+    if (r < 0)
+        return vhu__remote_fail(remote, r, "ring %u: the handle cannot be duplicated", ring);
+    event = &remote->rings[ring].events[which];
+    before = *event;
+    event->given = copy;
+    event->replaced = true;
+    if (remote->rings[ring].started && vhu_remote_is_connected(remote))
+        r = send_event(remote, ring, which);
+    if (r < 0)
+        *event = before;
+    vhu_handle_close(r < 0 ? &copy : &before.given);
+    return r;
+}
+
+/* --- one ring --- */
+
+/* Rings of a back-end without the extension know nothing of enabling. */
+static bool can_enable(const vhu_remote *remote)
+{
+    return (vhu_backend_client_features(remote->client) & VHU_BIT(VHU_F_PROTOCOL_FEATURES)) != 0;
+}
+
+static int send_enable(vhu_remote *remote, uint32_t ring, bool enable)
+{
+    if (!can_enable(remote))
+        return 0;
+    return vhu__remote_sent(remote,
+                            vhu_backend_client_set_vring_enable(remote->client, ring, enable));
+}
+
+int vhu_remote_enable_ring(vhu_remote *remote, uint32_t ring, bool enable)
+{
+    int r = 0;
+
+    if (ring >= remote->options.num_rings)
+        return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
+    if (remote->rings[ring].started && vhu_remote_is_connected(remote))
+        r = send_enable(remote, ring, enable);
+    if (r == 0)
+        remote->rings[ring].enabled = enable;
+    return r;
+}
+
+static int start_ring(vhu_remote *remote, uint32_t index)
+{
+    static const vhu_vring_event events[] = {VHU_VRING_CALL, VHU_VRING_ERR, VHU_VRING_KICK};
+    vhu__remote_ring *ring = &remote->rings[index];
+    vhu_backend_client *client = remote->client;
+    vhu_vring_addr addr;
+    int r = locate(remote, index, &ring->layout, &addr);
+
+    if (r < 0)
+        return r;
+    r = vhu_backend_client_set_vring_num(client, index, ring->layout.num);
+    if (r == 0)
+        r = vhu_backend_client_set_vring_base(client, index, ring->base);
+    if (r == 0)
+        r = vhu_backend_client_set_vring_addr(client, &addr);
+    vhu__remote_sent(remote, r);
+    if (r < 0)
+        return r;
+    /* The kick starts it, whether or not we hear of it. */
+    ring->started = true;
+    for (size_t i = 0; r == 0 && i < VHU__COUNT(events); i++)
+        r = send_event(remote, index, events[i]);
+    return r == 0 ? send_enable(remote, index, ring->enabled) : r;
+}
+
+static uint16_t used_idx(const vhu_remote *remote, const vhu__remote_ring *ring)
+{
+    const vhu__used *used =
+        vhu_memory_at(remote->memory, ring->layout.used, vhu__used_bytes(ring->layout.num));
+
+    return used ? vhu__le16(vhu__load_acquire_u16(&used->idx)) : 0;
+}
+
+/* Whatever comes of it: not started any more, and with a base to go on from. */
+static int stop_ring(vhu_remote *remote, uint32_t index)
+{
+    vhu__remote_ring *ring = &remote->rings[index];
+    uint32_t base;
+    int r;
+
+    if (!ring->started)
+        return 0;
+    ring->started = false;
+    send_enable(remote, index, false);
+    r = vhu__remote_sent(remote, vhu_backend_client_get_vring_base(remote->client, index, &base));
+    if (r == 0 && base > UINT16_MAX)
+        r = vhu__remote_fail(remote, VHU_EREFUSED, "GET_VRING_BASE: ring %u: no split ring's base",
+                             index);
+    ring->base = r == 0 ? base : used_idx(remote, ring);
+    return r;
+}
+
+/* --- the in-flight area --- */
+
+void vhu__remote_drop_inflight(vhu_remote *remote)
+{
+    vhu_handle_close(&remote->inflight_handle);
+    memset(&remote->inflight, 0, sizeof(remote->inflight));
+}
+
+static int ask_for_inflight(vhu_remote *remote)
+{
+    vhu_inflight_area area = {.num_queues = (uint16_t)remote->options.num_rings};
+    int r;
+
+    for (uint32_t i = 0; i < remote->options.num_rings; i++) {
+        if (remote->rings[i].layout.num > area.queue_size)
+            area.queue_size = (uint16_t)remote->rings[i].layout.num;
+    }
+    r = vhu_backend_client_get_inflight_fd(remote->client, &area, &remote->inflight_handle);
+    if (r == 0)
+        remote->inflight = area;
+    /* Then there is none. */
+    return r == VHU_EREFUSED ? 0 : vhu__remote_sent(remote, r);
+}
+
+/* The back-end that made it gives it; those after it are given it. */
+static int share_inflight(vhu_remote *remote)
+{
+    bool has = vhu__remote_has(remote, VHU_PF_INFLIGHT_SHMFD);
+    bool lost = remote->inflight_handle != VHU_NO_HANDLE && !has;
+    int r = 0;
+
+    if (lost && remote->running)
+        return vhu__remote_fail(remote, VHU_ENOSYS, "the back-end takes no in-flight area");
+    if (lost)
+        vhu__remote_drop_inflight(remote);
+    if (has && remote->inflight_handle == VHU_NO_HANDLE)
+        r = ask_for_inflight(remote);
+    if (r < 0 || remote->inflight_handle == VHU_NO_HANDLE)
+        return r;
+    return vhu__remote_sent(remote,
+                            vhu_backend_client_set_inflight_fd(remote->client, &remote->inflight,
+                                                               remote->inflight_handle));
+}
+
+/* --- all rings --- */
+
+static int stop_rings(vhu_remote *remote)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; i < remote->options.num_rings; i++) {
+        int status = stop_ring(remote, i);
+
+        r = r < 0 ? r : status;
+    }
+    return r;
+}
+
+static int send_features(vhu_remote *remote)
+{
+    uint64_t features = remote->features | VHU_BIT(VHU_F_PROTOCOL_FEATURES);
+    int r = vhu__remote_sent(remote, vhu_backend_client_set_features(remote->client, features));
+
+    if (r == 0 && remote->channel)
+        vhu_frontend_server_set_features(remote->channel,
+                                         vhu_backend_client_features(remote->client),
+                                         vhu_backend_client_protocol_features(remote->client));
+    return r;
+}
+
+/* What was added, or done, while nobody looked. */
+static void poke(const vhu__remote_ring *ring, vhu_vring_event which)
+{
+    if (!ring->events[which].replaced)
+        vhu_event_signal(ring->events[which].own);
+}
+
+int vhu__remote_start_rings(vhu_remote *remote)
+{
+    char why[sizeof(remote->error)];
+    int r = send_features(remote);
+
+    if (r == 0)
+        r = vhu__remote_share_memory(remote);
+    if (r == 0)
+        r = share_inflight(remote);
+    for (uint32_t i = 0; r == 0 && i < remote->options.num_rings; i++) {
+        if (remote->rings[i].layout.num > 0)
+            r = start_ring(remote, i);
+    }
+    if (r < 0) {
+        memcpy(why, remote->error, sizeof(why));
+        stop_rings(remote);
+        memcpy(remote->error, why, sizeof(why));
+        return r;
+    }
+    for (uint32_t i = 0; i < remote->options.num_rings; i++) {
+        if (remote->rings[i].started)
+            poke(&remote->rings[i], VHU_VRING_KICK);
+    }
+    return 0;
+}
+
+int vhu__remote_resume(vhu_remote *remote)
+{
+    int r;
+
+    for (uint32_t i = 0; i < remote->options.num_rings; i++) {
+        if (remote->rings[i].layout.num > 0)
+            remote->rings[i].base = used_idx(remote, &remote->rings[i]);
+    }
+    r = vhu__remote_start_rings(remote);
+    for (uint32_t i = 0; r == 0 && i < remote->options.num_rings; i++) {
+        if (remote->rings[i].started)
+            poke(&remote->rings[i], VHU_VRING_CALL);
+    }
+    return r;
+}
+
+static bool any_ring(const vhu_remote *remote)
+{
+    for (uint32_t i = 0; i < remote->options.num_rings; i++) {
+        if (remote->rings[i].layout.num > 0)
+            return true;
+    }
+    return false;
+}
+
+bool vhu_remote_is_running(const vhu_remote *remote)
+{
+    return remote->running;
+}
+
+int vhu_remote_start(vhu_remote *remote)
+{
+    int r;
+
+    if (!vhu_remote_is_connected(remote))
+        return vhu__remote_fail(remote, VHU_ESTATE, "not connected");
+    if (remote->running)
+        return vhu__remote_fail(remote, VHU_ESTATE, "the device runs already");
+    if (!any_ring(remote))
+        return vhu__remote_fail(remote, VHU_ESTATE, "no ring was set");
+    r = vhu__remote_start_rings(remote);
+    remote->running = r == 0;
+    return r;
+}
+
+int vhu_remote_stop(vhu_remote *remote)
+{
+    int r = 0;
+
+    if (!remote->running)
+        return vhu__remote_fail(remote, VHU_ESTATE, "the device does not run");
+    remote->running = false;
+    if (remote->client)
+        return stop_rings(remote);
+    for (uint32_t i = 0; i < remote->options.num_rings; i++) {
+        if (remote->rings[i].layout.num > 0)
+            remote->rings[i].base = used_idx(remote, &remote->rings[i]);
+    }
+    return r;
+}
+
+int vhu_remote_reset(vhu_remote *remote)
+{
+    int r = remote->running ? vhu_remote_stop(remote) : 0;
+
+    if (r == 0 && vhu_remote_is_connected(remote) && vhu__remote_has(remote, VHU_PF_RESET_DEVICE))
+        r = vhu__remote_sent(remote, vhu_backend_client_reset_device(remote->client));
+    for (uint32_t i = 0; i < remote->options.num_rings; i++)
+        remote->rings[i].base = 0;
+    remote->features = remote->offered;
+    remote->acknowledged = false;
+    vhu__remote_drop_inflight(remote);
+    return r;
+}

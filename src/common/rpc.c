@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "rpc.h"
+
+#include <string.h>
+
+#include "handles.h"
+#include "os.h"
+#include "wire.h"
+
+enum { DEFAULT_TIMEOUT_MS = 10000 };
+
+void vhu__rpc_init(vhu__rpc *rpc, vhu_conn **conn, int timeout_ms)
+{
+    rpc->conn = *conn;
+    *conn = NULL;
+    rpc->ack = true;
+    vhu__rpc_set_timeout(rpc, timeout_ms);
+}
+
+void vhu__rpc_release(vhu__rpc *rpc)
+{
+    vhu_conn_free(rpc->conn);
+    rpc->conn = NULL;
+}
+
+void vhu__rpc_set_timeout(vhu__rpc *rpc, int timeout_ms)
+{
+    rpc->timeout_ms = timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS;
+}
+
+int vhu__rpc_refuse(vhu__rpc *rpc, const char *name, int code, const char *why)
+{
+    return vhu__conn_fail(rpc->conn, code, "%s: %s", name, why);
+}
+
+/* --- sending --- */
+
+/* What can be said against a request before it is sent. */
+static int check(vhu__rpc *rpc, const vhu__request *request, const vhu__message *m,
+                 const char *name)
+{
+    if (request) {
+        if (request->protocol_gate != VHU__NO_GATE && !vhu__rpc_has(rpc, request->protocol_gate))
+            return vhu__rpc_refuse(rpc, name, VHU_ENOSYS, "its protocol feature is missing");
+        if (request->virtio_gate != VHU__NO_GATE &&
+            !(rpc->features & VHU_BIT(request->virtio_gate)))
+            return vhu__rpc_refuse(rpc, name, VHU_ENOSYS, "its feature is missing");
+        if (m->num_handles > 0 && request->handles_gate != VHU__NO_GATE &&
+            !vhu__rpc_has(rpc, request->handles_gate))
+            return vhu__rpc_refuse(rpc, name, VHU_ENOSYS, "the feature for handles is missing");
+    }
+    if (m->len > VHU_MAX_PAYLOAD || m->num_handles > VHU_MAX_HANDLES)
+        return vhu__rpc_refuse(rpc, name, VHU_EOVERFLOW, "too long, or too many handles");
+    for (size_t i = 0; i < m->num_handles; i++) {
+        if (m->handles[i] == VHU_NO_HANDLE)
+            return vhu__rpc_refuse(rpc, name, VHU_EINVAL, "a handle is missing");
+    }
+    if (rpc->num_calls == VHU_MAX_CALLS)
+        return vhu__rpc_refuse(rpc, name, VHU_EOVERFLOW, "too many requests are under way");
+    return 0;
+}
+
+static int put(vhu__rpc *rpc, const vhu__message *m, bool need_reply)
+{
+    uint8_t bytes[VHU__WIRE_MESSAGE_MAX];
+    const vhu_msg_header header = {
+        .request = m->code,
+        .flags = VHU_VERSION_1 | (need_reply ? (uint32_t)VHU_FLAG_NEED_REPLY : 0),
+        .size = m->len,
+    };
+
+    vhu__wire_store_header(bytes, &header);
+    if (m->len > 0)
+        memcpy(bytes + VHU__WIRE_HEADER, m->payload, m->len);
+    return vhu__conn_send_lent(rpc->conn, bytes, VHU__WIRE_HEADER + m->len, m->handles,
+                               m->num_handles);
+}
+
+int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message *m, int *status)
+{
+    const char *name = request ? request->name : "private request";
+    vhu__call call = {.code = m->code,
+                      .name = name,
+                      .asked = m->len,
+                      .take = m->take,
+                      .out = m->out,
+                      .also = m->also,
+                      .count = m->count,
+                      .status = status};
+    bool wanted = m->ask == VHU__ASK_ALWAYS || (m->ask == VHU__ASK_IF_WANTED && rpc->ack);
+    bool ack = !m->take && wanted && vhu__rpc_has(rpc, VHU_PF_REPLY_ACK);
+    int r;
+
+    if (!vhu_conn_is_open(rpc->conn))
+        return VHU_EDISCONNECT;
+    r = check(rpc, request, m, name);
+    if (r < 0)
+        return r;
+    r = put(rpc, m, ack);
+    if (r < 0)
+        return vhu_conn_is_open(rpc->conn) ? vhu__rpc_refuse(rpc, name, r, vhu_strerror(r)) : r;
+    if (ack)
+        call.take = vhu__take_ack;
+    if (rpc->timeout_ms > 0)
+        call.deadline = os_now_ms() + (uint64_t)rpc->timeout_ms;
+    rpc->calls[(rpc->first + rpc->num_calls) % VHU_MAX_CALLS] = call;
+    rpc->num_calls++;
+    return 0;
+}
+
+/* --- outcomes --- */
+
+/* The oldest call has ended. Whoever is told may send the next one. */
+static void conclude(vhu__rpc *rpc, int status, vhu_handle *handle)
+{
+    const vhu__call call = rpc->calls[rpc->first];
+    vhu_handle none = VHU_NO_HANDLE;
+
+    rpc->first = (rpc->first + 1) % VHU_MAX_CALLS;
+    rpc->num_calls--;
+    if (call.status)
+        *call.status = status;
+    else if (rpc->done)
+        rpc->done(rpc->done_arg, call.code, status, status == 0 && handle ? handle : &none);
+    else if (rpc->failure == 0)
+        rpc->failure = status;
+}
+
+int vhu__rpc_poison(vhu__rpc *rpc, int code)
+{
+    vhu__conn_close(rpc->conn);
+    while (rpc->num_calls > 0)
+        conclude(rpc, code, NULL);
+    rpc->failure = 0;
+    return code;
+}
+
+/* --- replies --- */
+
+static int judge(vhu__rpc *rpc, const vhu__call *call, const vhu_msg_header *header,
+                 const vhu__reply *reply)
+{
+    vhu_conn *conn = rpc->conn;
+    int r;
+
+    /* Some back-ends leave need_reply set. */
+    if (!(header->flags & VHU_FLAG_REPLY))
+        return vhu__conn_fail(conn, VHU_EINVALID_MESSAGE,
+                              "reply to %s: flags 0x%x are not a reply's", call->name,
+                              header->flags);
+    if (header->request != call->code)
+        return vhu__conn_fail(conn, VHU_EINVALID_MESSAGE, "reply to %s: it is one to request %u",
+                              call->name, header->request);
+    r = call->take(call, reply);
+    if (r == VHU_EINVALID_MESSAGE)
+        return vhu__conn_fail(conn, r,
+                              "reply to %s: %u bytes and %zu handles, or what they say, are wrong",
+                              call->name, reply->size, reply->num_handles);
+    if (r < 0)
+        vhu__conn_fail(conn, r, "%s: the peer refused it", call->name);
+    return r;
+}
+
+/* Take the reply to the oldest call, which has one. */
+static int take_reply(vhu__rpc *rpc)
+{
+    vhu_handle handles[VHU_MAX_HANDLES];
+    vhu__reply reply = {.handles = handles};
+    vhu_msg_header header;
+    int r = vhu__conn_recv_header(rpc->conn, &header);
+
+    if (r == 0)
+        r = vhu__conn_recv_payload(rpc->conn, &reply.payload);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < VHU_MAX_HANDLES; i++)
+        handles[i] = VHU_NO_HANDLE;
+    reply.size = header.size;
+    reply.num_handles = vhu__conn_take_handles(rpc->conn, handles, VHU_MAX_HANDLES);
+    r = judge(rpc, &rpc->calls[rpc->first], &header, &reply);
+    vhu__conn_consume(rpc->conn);
+    if (r != VHU_EINVALID_MESSAGE) {
+        conclude(rpc, r, &handles[0]);
+        r = 0;
+    }
+    vhu__close_all(handles, VHU_MAX_HANDLES);
+    return r;
+}
+
+static int unasked(vhu__rpc *rpc)
+{
+    return vhu__rpc_poison(
+        rpc, vhu__conn_fail(rpc->conn, VHU_EINVALID_MESSAGE, "a reply that nothing asked for"));
+}
+
+/* Time limits may have changed from call to call: any of them may be up. */
+static int starved(vhu__rpc *rpc)
+{
+    uint64_t now = os_now_ms();
+
+    for (uint32_t i = 0; i < rpc->num_calls; i++) {
+        const vhu__call *call = &rpc->calls[(rpc->first + i) % VHU_MAX_CALLS];
+
+        if (call->deadline != 0 && now >= call->deadline)
+            return vhu__rpc_poison(
+                rpc, vhu__conn_fail(rpc->conn, VHU_ETIMEDOUT, "%s: no reply in time", call->name));
+    }
+    return VHU_EAGAIN;
+}
+
+int vhu__rpc_turn(vhu__rpc *rpc)
+{
+    int r = 0;
+
+    while (r == 0 && rpc->num_calls > 0) {
+        if (rpc->calls[rpc->first].take)
+            r = take_reply(rpc);
+        else
+            conclude(rpc, 0, NULL);
+    }
+    if (r == 0 && vhu_conn_pending(rpc->conn))
+        return unasked(rpc);
+    if (r == 0)
+        r = vhu__conn_flush(rpc->conn);
+    if (r == VHU_EAGAIN)
+        return starved(rpc);
+    return r < 0 ? vhu__rpc_poison(rpc, r) : 0;
+}
+
+int vhu__rpc_finish(vhu__rpc *rpc)
+{
+    bool idle = rpc->num_calls == 0 && rpc->failure == 0;
+    vhu_msg_header header;
+    int r = vhu__rpc_turn(rpc);
+
+    if (r == 0 && idle) {
+        r = vhu__conn_recv_header(rpc->conn, &header);
+        if (r == 0)
+            return unasked(rpc);
+        return r == VHU_EAGAIN ? 0 : vhu__rpc_poison(rpc, r);
+    }
+    if (r == 0) {
+        r = rpc->failure;
+        rpc->failure = 0;
+    }
+    return r;
+}
+
+/* --- time --- */
+
+int vhu__sooner(int a_ms, int b_ms)
+{
+    if (a_ms < 0 || b_ms < 0)
+        return a_ms < 0 ? b_ms : a_ms;
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+int vhu__rpc_deadline_ms(const vhu__rpc *rpc)
+{
+    int soonest = vhu_conn_deadline_ms(rpc->conn);
+    uint64_t now = os_now_ms();
+
+    for (uint32_t i = 0; i < rpc->num_calls; i++) {
+        uint64_t deadline = rpc->calls[(rpc->first + i) % VHU_MAX_CALLS].deadline;
+
+        if (deadline != 0)
+            soonest = vhu__sooner(soonest, now < deadline ? (int)(deadline - now) : 0);
+    }
+    return soonest;
+}
+
+int vhu__take_ack(const vhu__call *call, const vhu__reply *reply)
+{
+    (void)call;
+    if (reply->size != 8 || reply->num_handles != 0)
+        return VHU_EINVALID_MESSAGE;
+    return vhu__wire_load_u64(reply->payload) == 0 ? 0 : VHU_EREFUSED;
+}

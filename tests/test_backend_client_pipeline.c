@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Many requests under way at once, and more than fit. */
+#include <string.h>
+
+#include "support/client_rig.h"
+#include "util.h"
+
+static client_rig r;
+
+/* All requests, so ordered that none takes from another what it needs. */
+static const uint32_t *order(void)
+{
+    static const uint32_t last[] = {VHU_REQ_POSTCOPY_LISTEN, VHU_REQ_POSTCOPY_END,
+                                    VHU_REQ_SET_FEATURES, VHU_REQ_SET_PROTOCOL_FEATURES};
+    static uint32_t codes[REQUEST_SPECS];
+    size_t n = 0;
+
+    for (uint32_t code = 1; code <= REQUEST_SPECS; code++) {
+        bool late = false;
+
+        for (size_t i = 0; i < VHU__COUNT(last); i++)
+            late = late || code == last[i];
+        if (!late)
+            codes[n++] = code;
+    }
+    memcpy(codes + n, last, sizeof(last));
+    return codes;
+}
+
+static void test_all_at_once(void **state)
+{
+    static call calls[REQUEST_SPECS];
+
+    (void)state;
+    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+        for (int ack = 0; ack < 2; ack++) {
+            client_rig_open(&r, kind, RIG_BEGUN, NULL);
+            client_rig_negotiate_without(&r, 0);
+            vhu_backend_client_set_ack(r.client, ack);
+            vhu_backend_client_begin(r.client);
+            for (size_t i = 0; i < REQUEST_SPECS; i++) {
+                call_open(&calls[i], order()[i]);
+                assert_int_equal(call_send(&calls[i], r.client), VHU_EPENDING);
+            }
+            assert_int_equal(client_rig_finish(&r), 0);
+            for (size_t i = 0; i < REQUEST_SPECS; i++) {
+                assert_true(r.back.fake.calls[request_spec_of(order()[i])->op] > 0);
+                if (calls[i].code == VHU_REQ_GET_STATUS)
+                    assert_int_equal(calls[i].number, 0xf);
+                assert_int_equal(calls[i].result != VHU_NO_HANDLE,
+                                 request_spec_of(calls[i].code)->reply_handles > 0);
+                call_close(&calls[i]);
+            }
+            assert_int_equal(vhu_backend_client_finish(r.client), 0);
+            client_rig_close(&r);
+        }
+    }
+}
+
+/* The first failure is told; what comes after it is done all the same. */
+static void test_one_fails(void **state)
+{
+    uint64_t slots = 0;
+    uint32_t base = 0;
+
+    (void)state;
+    client_rig_open(&r, PAIR_STREAM, RIG_BEGUN, NULL);
+    client_rig_negotiate_without(&r, 0);
+    r.back.fake.result[FAKE_set_owner] = VHU_EIO;
+    r.back.fake.result[FAKE_get_config] = VHU_EIO;
+    for (int again = 0; again < 2; again++) {
+        uint8_t config[4];
+
+        vhu_backend_client_begin(r.client);
+        vhu_backend_client_get_max_mem_slots(r.client, &slots);
+        assert_int_equal(vhu_backend_client_set_owner(r.client), VHU_EPENDING);
+        assert_int_equal(vhu_backend_client_get_config(r.client, 0, config, 4), VHU_EPENDING);
+        assert_int_equal(vhu_backend_client_get_vring_base(r.client, 1, &base), VHU_EPENDING);
+        assert_int_equal(client_rig_finish(&r), VHU_EREFUSED);
+        assert_int_equal(slots, 509);
+        assert_int_equal(base, 0x1234);
+        assert_int_equal(vhu_backend_client_finish(r.client), 0);
+    }
+    client_rig_close(&r);
+}
+
+static void test_max_calls(void **state)
+{
+    (void)state;
+    for (int ack = 0; ack < 2; ack++) {
+        client_rig_open(&r, PAIR_STREAM, RIG_BEGUN, NULL);
+        client_rig_negotiate_without(&r, 0);
+        vhu_backend_client_set_ack(r.client, ack);
+        for (unsigned round = 1; round <= 3; round++) {
+            vhu_backend_client_begin(r.client);
+            for (unsigned i = 0; i < VHU_MAX_CALLS; i++)
+                assert_int_equal(vhu_backend_client_set_vring_num(r.client, i, 256), VHU_EPENDING);
+            assert_int_equal(vhu_backend_client_set_vring_num(r.client, 0, 256), VHU_EOVERFLOW);
+            assert_int_equal(client_rig_finish(&r), 0);
+            assert_int_equal(r.back.fake.calls[FAKE_set_vring_num], round * VHU_MAX_CALLS);
+        }
+        client_rig_close(&r);
+    }
+}
+
+/*
+ * A back-end that reads nothing: what does not fit is refused, and nothing of what was accepted is
+ * lost. Replies are as long as the requests, so that both directions fill up.
+ */
+static void test_full(void **state)
+{
+    static uint8_t configs[VHU_MAX_CALLS][VHU_MAX_CONFIG];
+
+    (void)state;
+    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+        unsigned accepted = 0;
+        int result;
+
+        client_rig_open(&r, kind, RIG_BEGUN, NULL);
+        client_rig_negotiate_without(&r, 0);
+        r.back.fake.calls[FAKE_get_config] = 0;
+        vhu_backend_client_begin(r.client);
+        do {
+            result = vhu_backend_client_get_config(r.client, 0, configs[accepted % VHU_MAX_CALLS],
+                                                   VHU_MAX_CONFIG);
+            accepted += result == VHU_EPENDING;
+        } while (result == VHU_EPENDING);
+        assert_int_equal(result, VHU_EOVERFLOW);
+        assert_in_range(accepted, 3, VHU_MAX_CALLS);
+        assert_true(vhu_conn_is_open(r.conn));
+        assert_int_equal(client_rig_finish(&r), 0);
+        assert_int_equal(r.back.fake.calls[FAKE_get_config], accepted);
+        assert_int_equal(configs[accepted - 1][255], 255);
+        client_rig_close(&r);
+    }
+}
+
+/* A request that waits by itself, and for nothing but to be sent, waits for that. */
+static void test_full_blocking(void **state)
+{
+    static const uint8_t config[VHU_MAX_CONFIG];
+
+    (void)state;
+    client_rig_open(&r, PAIR_STREAM, RIG_BLOCKING, NULL);
+    client_rig_negotiate_without(&r, 0);
+    vhu_backend_client_set_ack(r.client, false);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(vhu_backend_client_set_config(r.client, 0, config, sizeof(config), 0), 0);
+    rig_serve(&r.back);
+    assert_int_equal(r.back.fake.calls[FAKE_set_config], 1000);
+    client_rig_close(&r);
+}
+
+/* Handles of requests that wait to be sent are the connection's own by then. */
+static void test_full_of_handles(void **state)
+{
+    static const uint8_t config[4000];
+    vhu_handle handle;
+    unsigned accepted = 0;
+    int result;
+
+    (void)state;
+    client_rig_open(&r, PAIR_STREAM, RIG_BEGUN, NULL);
+    client_rig_negotiate_without(&r, 0);
+    r.back.fake.take = false;
+    vhu_backend_client_set_ack(r.client, false);
+    vhu_backend_client_begin(r.client);
+    do {
+        result = vhu_backend_client_set_config(r.client, 0, config, sizeof(config), 0);
+        /* Sent or queued, it is done; what is queued stays. */
+        vhu_backend_client_finish(r.client);
+        vhu_backend_client_begin(r.client);
+    } while (result == VHU_EPENDING);
+    assert_int_equal(result, VHU_EOVERFLOW);
+    do {
+        handles_open(&handle, 1);
+        result = vhu_backend_client_set_vring_event(r.client, 1, VHU_VRING_ERR, handle);
+        handles_close(&handle, 1);
+        accepted += result == VHU_EPENDING;
+    } while (result == VHU_EPENDING);
+    assert_int_equal(result, VHU_EOVERFLOW);
+    assert_in_range(accepted, 1, VHU_MAX_CALLS);
+    assert_int_equal(client_rig_finish(&r), 0);
+    rig_serve(&r.back);
+    assert_int_equal(r.back.fake.calls[FAKE_set_vring_event], accepted);
+    client_rig_close(&r);
+}
+
+/* The front-end gives up while much is under way. */
+static void test_free_under_way(void **state)
+{
+    static call calls[REQUEST_SPECS];
+
+    (void)state;
+    for (int served = 0; served < 2; served++) {
+        client_rig_open(&r, PAIR_STREAM, RIG_BEGUN, NULL);
+        client_rig_negotiate_without(&r, 0);
+        vhu_backend_client_begin(r.client);
+        for (size_t i = 0; i < REQUEST_SPECS; i++) {
+            call_open(&calls[i], order()[i]);
+            assert_int_equal(call_send(&calls[i], r.client), VHU_EPENDING);
+        }
+        if (served)
+            rig_serve(&r.back);
+        for (size_t i = 0; i < REQUEST_SPECS; i++)
+            call_close(&calls[i]);
+        client_rig_close(&r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        leakcheck_test(test_all_at_once),    leakcheck_test(test_one_fails),
+        leakcheck_test(test_max_calls),      leakcheck_test(test_full),
+        leakcheck_test(test_full_blocking),  leakcheck_test(test_full_of_handles),
+        leakcheck_test(test_free_under_way),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

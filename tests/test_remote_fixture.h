@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Back-ends in processes of their own, so that they can be killed in the middle of anything, and a
+ * VMM with some memory and the drivers of its rings.
+ */
+#ifndef TEST_REMOTE_FIXTURE_H
+#define TEST_REMOTE_FIXTURE_H
+
+#include <stdatomic.h>
+#include <sys/types.h>
+#include <vmm_vhost/remote.h>
+#include <vmm_vhost/shm.h>
+
+#include "support/fake_backend.h"
+#include "support/leakcheck.h"
+
+enum { GUEST_RINGS = 2, GUEST_RING_SIZE = 64, GUEST_SLOTS = 48 };
+
+#define GUEST_BASE UINT64_C(0x100000)
+#define GUEST_SIZE UINT64_C(0x20000)
+
+/* What a back-end shall do, and has done; shared with its process. */
+typedef struct backend_script {
+    fake_backend fake;     /* of a fake one */
+    bool is_fake;          /* else a device of the kit that answers a number with its complement */
+    uint32_t num_messages; /* leave in the middle of this one, counted from 1; 0: never */
+    uint32_t num_done;     /* requests to do, then to take and keep; 0: all */
+    _Atomic uint32_t taken;
+    _Atomic uint32_t done;
+} backend_script;
+
+typedef struct guest {
+    backend_script *script;
+    pid_t backend; /* 0: none runs */
+    vhu_shm *memory;
+    vhu_remote *remote;
+    vhu_driver_ring *rings[GUEST_RINGS];
+    uint64_t data; /* guest address of 32 bytes for each slot of each ring */
+    unsigned config_changes;
+} guest;
+
+/* Memory and a remote; nobody is connected. `options` may have members set, or be NULL. */
+void guest_open(guest *g, const vhu_remote_options *options);
+/* The back-end has to end by itself now; no handle is left. */
+void guest_close(guest *g);
+
+/* Start a back-end and connect to it: the result of connecting. */
+int guest_connect(guest *g);
+void guest_kill_backend(guest *g);
+/* Wait until it has ended. */
+void guest_reap_backend(guest *g);
+
+int guest_add_memory(guest *g);
+/* Make and set all rings; the remote knows its features and has the memory. */
+void guest_set_rings(guest *g);
+/* All of the above. */
+void guest_start(guest *g);
+
+/* Add requests `first` .. `first` + n - 1 to a ring and kick; slot i is used by request i. */
+void guest_submit(guest *g, uint32_t ring, uint32_t first, uint32_t n);
+/* Sleep until `n` of them are done, and check them. */
+void guest_collect(guest *g, uint32_t ring, uint32_t n);
+/* Both, for all rings. */
+void guest_exercise(guest *g);
+
+#endif

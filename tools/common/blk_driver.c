@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "virtio_blk.h"
-
 enum {
     BUFS = 3,        /* header, data, status */
     SLICE_MS = 200,  /* how long to sleep before looking whether the back-end is there */
@@ -42,10 +40,9 @@ static uint64_t slot_bytes(const struct blk_driver_options *options)
 /* Where the requests begin: behind the ring. */
 static uint64_t place(const struct blk_driver_options *options, vhu_driver_ring_config *config)
 {
-    *config =
-        (vhu_driver_ring_config){.size = sizeof *config,
-                                 .layout.num = options->depth * BUFS <= 4 ? 4 : options->depth * 4,
-                                 .table_len = BUFS};
+    /* Without indirect descriptors a request takes three of the ring's. */
+    *config = (vhu_driver_ring_config){
+        .size = sizeof *config, .layout.num = options->depth * 4, .table_len = BUFS};
     return vhu_driver_ring_place(config, options->memory);
 }
 
@@ -333,7 +330,7 @@ int blk_driver_write_zeroes(struct blk_driver *driver, uint64_t sector, uint32_t
     return run_segment(driver, BLK_T_WRITE_ZEROES, sector, sectors);
 }
 
-int blk_driver_get_id(struct blk_driver *driver, char id[21])
+int blk_driver_get_id(struct blk_driver *driver, char id[BLK_ID_SIZE + 1])
 {
     id[BLK_ID_SIZE] = '\0';
     return run(driver, BLK_T_GET_ID, 0, id, NULL, BLK_ID_SIZE);

@@ -14,7 +14,7 @@
 /* How long requests that were taken may go on when the program shall end. */
 enum { STOP_MS = 2000 };
 
-enum { MAX_OPTIONS = 32 };
+enum { MAX_OPTIONS = 32, MAX_LOGGED = 100 };
 
 void program_say(const struct program *program, const char *format, ...)
 {
@@ -96,7 +96,8 @@ enum program_verdict program_parse(struct program *program, const struct option_
          "microseconds to look for more before sleeping (50)", 0, 1000000},
         {"print-capabilities", OPTION_FLAG, &capabilities, NULL,
          "print what this program can do, as JSON", 0, 0},
-        {"verbose", OPTION_FLAG, &settings->verbose, NULL, "tell more on stderr", 0, 0},
+        {"verbose", OPTION_FLAG, &settings->verbose, NULL,
+         "tell who comes and goes, and every line of the log, on stderr", 0, 0},
         {"help", OPTION_FLAG, &settings->help, NULL, "print this", 0, 0},
         {"version", OPTION_FLAG, &settings->version, NULL, "print the version", 0, 0},
     };
@@ -169,11 +170,19 @@ static void on_signal(uv_signal_t *signal_handle, int number)
 
 /* --- hooks of the library --- */
 
+/* From any thread. A peer can cause lines without end: of those after the first only some show. */
 static void on_log(void *arg, vhu_log_level level, const char *text)
 {
     static const char *const names[] = {"error", "warning", "debug"};
+    struct program *program = arg;
+    unsigned n;
 
-    program_say(arg, "%s: %s", names[level], text);
+    if (level == VHU_LOG_DEBUG && !program->settings.verbose)
+        return;
+    n = atomic_fetch_add_explicit(&program->num_logged, 1, memory_order_relaxed);
+    if (n < MAX_LOGGED || n % MAX_LOGGED == 0 || program->settings.verbose)
+        program_say(program, "%s: %s%s", names[level], text,
+                    n == MAX_LOGGED ? " (from now on one line in 100)" : "");
 }
 
 static void on_connected(void *self)
@@ -227,7 +236,7 @@ static int start_device(struct program *program, const struct program_device *de
     const vhu_device_options options = {.size = sizeof options,
                                         .features = device->features | VHU_QUEUE_FEATURES,
                                         .num_rings = settings->num_queues,
-                                        .log = settings->verbose ? on_log : NULL,
+                                        .log = on_log,
                                         .log_arg = program};
     const vhu_uv_device_options uv_options = {.size = sizeof uv_options,
                                               .num_workers = settings->workers,
@@ -262,7 +271,9 @@ static int connect_inherited(struct program *program, const vhu_listener_options
         vhu_conn_free(conn);
     }
     if (rc)
-        program_say(program, "--fd=%u: %s", program->settings.fd, vhu_strerror(rc));
+        program_say(program, "--fd=%u: %s", program->settings.fd,
+                    rc == VHU_EINVAL ? "neither a connected nor a listening UNIX socket"
+                                     : vhu_strerror(rc));
     return rc;
 }
 
@@ -270,7 +281,7 @@ static int become_reachable(struct program *program)
 {
     const struct program_settings *settings = &program->settings;
     const vhu_conn_options connection = {
-        .size = sizeof connection, .log = settings->verbose ? on_log : NULL, .log_arg = program};
+        .size = sizeof connection, .log = on_log, .log_arg = program};
     const vhu_listener_options options = {
         .size = sizeof options, .mode = settings->socket_mode, .connection = &connection};
     vhu_listener *listener = NULL;
@@ -283,7 +294,8 @@ static int become_reachable(struct program *program)
         rc = vhu_uv_device_listen(program->device, &listener);
     vhu_listener_free(listener);
     if (rc)
-        program_say(program, "--socket-path=%s: %s", settings->socket_path, vhu_strerror(rc));
+        program_say(program, "--socket-path=%s: %s", settings->socket_path,
+                    rc == VHU_EINVAL ? "empty, or too long for a socket" : vhu_strerror(rc));
     return rc;
 }
 

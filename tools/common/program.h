@@ -8,6 +8,7 @@
 
 #include "options.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <uv.h>
 #include <vmm_vhost/uv.h>
@@ -44,6 +45,7 @@ struct program {
     vhu_uv_device *device;
     bool one_peer; /* a connection was inherited: nobody else can come */
     bool stopping;
+    atomic_uint num_logged; /* lines of the library's log */
 };
 
 /* The device that a program serves. `self` is the struct program. */

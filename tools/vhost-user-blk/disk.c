@@ -94,18 +94,20 @@ static int inspect(struct disk *disk, const struct disk_options *options, uint32
     struct stat st;
 
     if (fstat(disk->fd, &st))
-        return refuse(error, len, "%s: %s", options->path, strerror(errno));
+        return refuse(error, len, "--blk-file=%s: %s", options->path, strerror(errno));
     if (S_ISREG(st.st_mode))
         inspect_file(disk, &st, physical);
     else if (!S_ISBLK(st.st_mode))
-        return refuse(error, len, "%s: neither a regular file nor a block device", options->path);
+        return refuse(error, len, "--blk-file=%s: neither a regular file nor a block device",
+                      options->path);
     else if (inspect_block_device(disk, st.st_rdev, physical))
-        return refuse(error, len, "%s: %s", options->path, strerror(errno));
+        return refuse(error, len, "--blk-file=%s: %s", options->path, strerror(errno));
 
     if (disk->direct) {
         const uint32_t block = direct_block(disk->fd);
         if (!block)
-            return refuse(error, len, "%s: cannot be read with --cache=none", options->path);
+            return refuse(error, len, "--blk-file=%s: cannot be read with --cache=none",
+                          options->path);
         if (disk->logical_block < block)
             disk->logical_block = block;
     }
@@ -143,8 +145,8 @@ static int choose_blocks(struct disk *disk, const struct disk_options *options, 
     }
     disk->size -= disk->size % disk->logical_block;
     if (disk->size == 0)
-        return refuse(error, len, "%s: has no room for a block of %u bytes", options->path,
-                      disk->logical_block);
+        return refuse(error, len, "--blk-file=%s: has no room for a block of %u bytes",
+                      options->path, disk->logical_block);
     return 0;
 }
 
@@ -163,7 +165,7 @@ int disk_open(struct disk *disk, const struct disk_options *options, char *error
             hint = " (does its file system know --cache=none?)";
         else if ((errno == EACCES || errno == EROFS || errno == EPERM) && !options->read_only)
             hint = " (or is --read-only meant?)";
-        return refuse(error, len, "%s: %s%s", options->path, strerror(errno), hint);
+        return refuse(error, len, "--blk-file=%s: %s%s", options->path, strerror(errno), hint);
     }
     if (inspect(disk, options, &physical, error, len) ||
         choose_blocks(disk, options, physical, error, len)) {

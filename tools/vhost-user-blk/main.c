@@ -77,7 +77,7 @@ static const struct engine_ops *choose_engine(struct program *program, unsigned 
     const struct engine_ops *engine = engine_choose(name, error, sizeof error);
     if (!engine)
         program_say(program, "--engine=%s: %s", name, error);
-    else if (error[0] && program->settings.verbose)
+    else if (error[0])
         program_say(program, "%s", error);
     return engine;
 }

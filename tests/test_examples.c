@@ -326,7 +326,7 @@ static void check_one_at_a_time(disk *d)
 {
     static uint8_t in[40 * 512];
     uint64_t sectors;
-    char id[21];
+    char id[BLK_ID_SIZE + 1];
 
     assert_int_equal(blk_driver_capacity(d->remote, &sectors), 0);
     assert_int_equal(sectors, DISK / 512);
@@ -359,7 +359,7 @@ static void submit_reads(disk *d, uint32_t *next, uint32_t n)
 
         if (!request)
             break;
-        request->type = 0;
+        request->type = BLK_T_IN;
         request->sector = *next * 7 % 64;
         request->len = 1024;
         assert_int_equal(blk_driver_submit(d->driver, request), 0);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* vhost-user-trace between two scripted peers: what goes in comes out, and is told. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -124,6 +126,20 @@ static void *send_flood(void *arg)
     return NULL;
 }
 
+static size_t count_lines(const char *told, const char *text)
+{
+    const char *end = told + strlen(told);
+    const char *next;
+    size_t n = 0;
+
+    for (const char *line = told; line < end; line = next) {
+        next = memchr(line, '\n', (size_t)(end - line));
+        next = next ? next + 1 : end;
+        n += memmem(line, (size_t)(next - line), text, strlen(text)) != NULL;
+    }
+    return n;
+}
+
 /* Nothing is lost, nothing changes places, no descriptor goes to another message. */
 static void test_flood(void **state)
 {
@@ -131,7 +147,7 @@ static void test_flood(void **state)
     struct run run;
     pthread_t thread;
     int peers[2];
-    size_t lines = 0;
+    size_t lines;
 
     (void)state;
     run_between(&run, NULL, peers);
@@ -151,8 +167,7 @@ static void test_flood(void **state)
     close_both(peers);
     close_both(flood.files);
     run_stop(&run);
-    for (const char *at = run.told; (at = strstr(at, "-> REQUEST_1006(")); ++at)
-        ++lines;
+    lines = count_lines(run.told, "-> REQUEST_1006(");
     assert_int_equal(lines, FLOOD);
     expect_told(&run, "100000 messages on 1 connections;");
     free(run.told);
@@ -310,6 +325,21 @@ static void test_half_closed(void **state)
     free(run.told);
 }
 
+/* Descriptors that the program has open. */
+static int open_files(const struct run *run)
+{
+    char path[64];
+    int n = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)run->pid);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    while (readdir(dir))
+        ++n;
+    closedir(dir);
+    return n;
+}
+
 static void test_connections(void **state)
 {
     enum { CONNECTIONS = 5 };
@@ -327,6 +357,7 @@ static void test_connections(void **state)
         send_message(more[i][0], VHU_REQ_SET_OWNER, 0, NULL, 0, NULL, 0);
         expect_message(more[i][1], VHU_REQ_SET_OWNER, 0, NULL, 0, fds);
     }
+    const int files = open_files(&run);
     close_both(peers);
     for (int i = 0; i < CONNECTIONS; ++i) {
         send_message(more[i][1], VHU_REQ_SET_OWNER, VHU_FLAG_REPLY, NULL, 0, NULL, 0);
@@ -334,6 +365,10 @@ static void test_connections(void **state)
         close_both(more[i]);
     }
     close(listener);
+    /* Two for each connection; nothing but its files tells when it has closed them. */
+    while (open_files(&run) > files - 2 * (CONNECTIONS + 1))
+        usleep(1000);
+    assert_int_equal(open_files(&run), files - 2 * (CONNECTIONS + 1));
     run_stop(&run);
     expect_told(&run, "#6  -> SET_OWNER()\n");
     expect_told(&run, "on 6 connections;");

@@ -25,12 +25,12 @@ typedef enum vhu__special {
 
 typedef struct vhu__layout_row {
     const char *name;
+    const char *const *words;
+    uint8_t num_words;
     uint8_t kind;   /* vhu_field_kind */
     uint8_t offset; /* bytes */
     uint8_t width;
     uint8_t bits; /* vhu_bits */
-    const char *const *words;
-    uint8_t num_words;
 } vhu__layout_row;
 
 /* First the rows, then what is special; `check` of wire.c says whether the values make sense. */

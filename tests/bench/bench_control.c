@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The control plane against the raw limit: two processes on one processor exchange the same bytes
- * over a socket pair, once with no protocol at all behind it, once with a vhu_backend_server. Both
- * are measured in every round, and the ratio is taken inside the round.
+ * over a socket pair, once with no protocol at all behind it, once with a vhu_backend_server at one
+ * end, or a vhu_backend_client at the other. Both are measured in every round, and the ratio is
+ * taken inside the round.
  */
 #include <errno.h>
 #include <sched.h>
@@ -80,16 +81,40 @@ static ssize_t raw_recv(int fd, void *buf, size_t len, int *handle)
     return n;
 }
 
+/* What a client of the library has to be told before it asks for the rest. */
+static void answer_negotiation(int fd)
+{
+    vhu_msg_header header = {0};
+    uint64_t all = UINT64_MAX;
+    uint8_t reply[sizeof(header) + sizeof(all)];
+
+    while (header.request != VHU_REQ_SET_PROTOCOL_FEATURES) {
+        if (recv(fd, &header, sizeof(header), MSG_WAITALL) <= 0 ||
+            (header.size > 0 && recv(fd, reply, header.size, MSG_WAITALL) <= 0))
+            exit(0);
+        if (header.size > 0)
+            continue;
+        header.flags = VHU_VERSION_1 | VHU_FLAG_REPLY;
+        header.size = sizeof(all);
+        memcpy(reply, &header, sizeof(header));
+        memcpy(reply + sizeof(header), &all, sizeof(all));
+        send(fd, reply, sizeof(reply), MSG_NOSIGNAL);
+    }
+}
+
 /* Answers when the bytes of all messages have come; keeps the last descriptor, closes the other. */
 static void serve_raw(int fd, const exchange *x)
 {
     static uint8_t buf[BURST * 64];
+    const vhu_msg_header header = {x->request, VHU_VERSION_1 | VHU_FLAG_REPLY, x->reply};
     uint8_t reply[128] = {0};
     size_t all = request_len(x) * x->messages;
     size_t room = x->messages > 1 && !x->one_send ? request_len(x) : sizeof(buf);
     size_t have = 0;
     int kept = -1;
 
+    answer_negotiation(fd);
+    memcpy(reply, &header, sizeof(header));
     for (;;) {
         int handle = -1;
         ssize_t n = raw_recv(fd, buf, room, &handle);
@@ -272,19 +297,58 @@ static void negotiate(int fd)
     const exchange x = {"", VHU_REQ_SET_PROTOCOL_FEATURES, 8, 8, true, false, 1, false};
     uint8_t buf[64];
     uint64_t features = VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIG);
-    size_t len = build(buf, &x, true);
+    size_t len = build(buf, &x, false);
 
     memcpy(buf + sizeof(vhu_msg_header), &features, sizeof(features));
     send_all(fd, buf, len, -1);
-    if (recv(fd, buf, sizeof(buf), 0) != 20)
-        fatal("negotiation");
+}
+
+/* --- the library's client --- */
+
+static vhu_backend_client *connect_client(int fd)
+{
+    vhu_backend_client *client;
+    vhu_conn *conn;
+    uint64_t features;
+
+    if (vhu_conn_adopt(&conn, &fd, NULL) < 0 || vhu_backend_client_new(&client, &conn, NULL) < 0 ||
+        vhu_backend_client_get_features(client, &features) < 0 ||
+        vhu_backend_client_get_protocol_features(client, &features) < 0 ||
+        vhu_backend_client_set_protocol_features(client, features) < 0)
+        fatal("client");
+    return client;
+}
+
+static void call_turn(vhu_backend_client *client, const exchange *x, int handle)
+{
+    uint8_t config[CONFIG_LEN];
+    uint64_t features;
+    int r = 0;
+
+    for (unsigned i = 0; i < x->messages && r == 0; i++) {
+        if (x->messages > 1)
+            vhu_backend_client_set_ack(client, i + 1 == x->messages);
+        if (x->request == VHU_REQ_GET_FEATURES)
+            r = vhu_backend_client_get_features(client, &features);
+        else if (x->request == VHU_REQ_GET_CONFIG)
+            r = vhu_backend_client_get_config(client, 0, config, CONFIG_LEN);
+        else if (x->request == VHU_REQ_SET_VRING_NUM)
+            r = vhu_backend_client_set_vring_num(client, 0, 256);
+        else
+            r = vhu_backend_client_set_vring_event(client, 0, VHU_VRING_CALL, handle);
+    }
+    if (r < 0) {
+        fprintf(stderr, "%s: %s\n", x->name, vhu_strerror(r));
+        exit(1);
+    }
 }
 
 static void stop(pid_t pid, int fd)
 {
     int status;
 
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     waitpid(pid, &status, 0);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         fprintf(stderr, "a server ended with status 0x%x\n", (unsigned)status);
@@ -299,8 +363,7 @@ static double rate(serve_fn serve, const exchange *x, int handle)
     uint64_t end;
     uint64_t n = 0;
 
-    if (serve == serve_vhu)
-        negotiate(fd);
+    negotiate(fd);
     begin = now_ns();
     do {
         for (int i = 0; i < 16; i++)
@@ -312,13 +375,51 @@ static double rate(serve_fn serve, const exchange *x, int handle)
     return (double)n * 1e9 / (double)(end - begin);
 }
 
-/* System calls that a server makes for `turns`, start and end included. */
-static unsigned long trace(serve_fn serve, const exchange *x, int handle, unsigned turns)
+/* The same with the library's client, and no protocol behind it. */
+static double client_rate(const exchange *x, int handle)
 {
     int fd;
-    pid_t server = start(serve, x, &fd, true);
-    pid_t client = fork();
+    pid_t pid = start(serve_raw, x, &fd, false);
+    vhu_backend_client *client = connect_client(fd);
+    uint64_t begin = now_ns();
+    uint64_t end;
+    uint64_t n = 0;
+
+    do {
+        for (int i = 0; i < 16; i++)
+            call_turn(client, x, handle);
+        n += 16;
+        end = now_ns();
+    } while (end - begin < ROUND_NS);
+    vhu_backend_client_free(client);
+    stop(pid, -1);
+    return (double)n * 1e9 / (double)(end - begin);
+}
+
+/* System calls of a process that has stopped itself, until it ends. */
+static unsigned long count_calls(pid_t pid)
+{
     unsigned long stops = 0;
+    int status;
+
+    waitpid(pid, &status, 0);
+    ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD);
+    while (ptrace(PTRACE_SYSCALL, pid, NULL, NULL) == 0 && waitpid(pid, &status, 0) > 0) {
+        if (WIFEXITED(status) || WIFSIGNALED(status))
+            break;
+        if (WSTOPSIG(status) == (SIGTRAP | 0x80))
+            stops++;
+    }
+    return stops / 2;
+}
+
+/* Those that a server makes for `turns`, start and end included. */
+static unsigned long trace_server(const exchange *x, int handle, unsigned turns)
+{
+    int fd;
+    pid_t server = start(serve_vhu, x, &fd, true);
+    pid_t client = fork();
+    unsigned long calls;
     int status;
 
     if (client == 0) {
@@ -328,16 +429,33 @@ static unsigned long trace(serve_fn serve, const exchange *x, int handle, unsign
         _exit(0);
     }
     close(fd);
-    waitpid(server, &status, 0);
-    ptrace(PTRACE_SETOPTIONS, server, NULL, PTRACE_O_TRACESYSGOOD);
-    while (ptrace(PTRACE_SYSCALL, server, NULL, NULL) == 0 && waitpid(server, &status, 0) > 0) {
-        if (WIFEXITED(status) || WIFSIGNALED(status))
-            break;
-        if (WSTOPSIG(status) == (SIGTRAP | 0x80))
-            stops++;
-    }
+    calls = count_calls(server);
     waitpid(client, &status, 0);
-    return stops / 2;
+    return calls;
+}
+
+/* Those that a client makes. */
+static unsigned long trace_client(const exchange *x, int handle, unsigned turns)
+{
+    int fd;
+    pid_t server = start(serve_raw, x, &fd, false);
+    pid_t client = fork();
+    unsigned long calls;
+
+    if (client == 0) {
+        vhu_backend_client *c;
+
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        raise(SIGSTOP);
+        c = connect_client(fd);
+        for (unsigned i = 0; i < turns; i++)
+            call_turn(c, x, handle);
+        _exit(0);
+    }
+    close(fd);
+    calls = count_calls(client);
+    stop(server, -1);
+    return calls;
 }
 
 static int compare(const void *a, const void *b)
@@ -348,25 +466,32 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void measure(const exchange *x, int handle)
+enum { SERVER, CLIENT };
+
+static double calls_per_message(int role, const exchange *x, int handle)
+{
+    unsigned long (*trace)(const exchange *x, int handle, unsigned turns) =
+        role == SERVER ? trace_server : trace_client;
+
+    return (double)(trace(x, handle, 2 * COUNTED) - trace(x, handle, COUNTED)) / COUNTED /
+           x->messages;
+}
+
+static void measure(int role, const exchange *x, int handle)
 {
     double ratio[ROUNDS];
     double vhu[ROUNDS];
-    double calls;
 
     for (int i = 0; i < ROUNDS; i++) {
         double raw = rate(serve_raw, x, handle);
 
-        vhu[i] = rate(serve_vhu, x, handle);
+        vhu[i] = role == SERVER ? rate(serve_vhu, x, handle) : client_rate(x, handle);
         ratio[i] = vhu[i] / raw;
     }
     qsort(ratio, ROUNDS, sizeof(ratio[0]), compare);
     qsort(vhu, ROUNDS, sizeof(vhu[0]), compare);
-    calls =
-        (double)(trace(serve_vhu, x, handle, 2 * COUNTED) - trace(serve_vhu, x, handle, COUNTED)) /
-        COUNTED / x->messages;
     printf("%-28s %10.0f   %5.2f [%.2f-%.2f]   %14.2f\n", x->name, vhu[ROUNDS / 2] * x->messages,
-           ratio[ROUNDS / 2], ratio[1], ratio[ROUNDS - 2], calls);
+           ratio[ROUNDS / 2], ratio[1], ratio[ROUNDS - 2], calls_per_message(role, x, handle));
     fflush(stdout);
 }
 
@@ -381,10 +506,16 @@ int main(int argc, char **argv)
     if (handle < 0 || sched_setaffinity(0, sizeof(one), &one) != 0)
         fatal("set-up");
     printf("both processes on one processor, median of %d rounds\n", ROUNDS);
-    printf("%-28s %10s   %-18s %14s\n", "exchange", "messages/s", "ratio to raw", "calls/message");
-    for (size_t i = 0; i < sizeof(exchanges) / sizeof(exchanges[0]); i++) {
-        if (argc < 2 || strstr(exchanges[i].name, argv[1]))
-            measure(&exchanges[i], handle);
+    for (int role = SERVER; role <= CLIENT; role++) {
+        printf("%-28s %10s   %-18s %14s\n", role == SERVER ? "server" : "client", "messages/s",
+               "ratio to raw", "calls/message");
+        for (size_t i = 0; i < sizeof(exchanges) / sizeof(exchanges[0]); i++) {
+            /* A client sends each request by itself. */
+            if (role == CLIENT && exchanges[i].one_send)
+                continue;
+            if (argc < 2 || strstr(exchanges[i].name, argv[1]))
+                measure(role, &exchanges[i], handle);
+        }
     }
     close(handle);
     return 0;

@@ -120,7 +120,7 @@ int options_parse(const char *program, const struct option_row *rows, size_t num
 void options_help(const struct option_row *rows, size_t num_rows)
 {
     for (size_t i = 0; i < num_rows; ++i) {
-        char left[64];
+        char left[160];
         const char *argument = rows[i].argument;
         snprintf(left, sizeof left, "--%s%s%s", rows[i].name, argument ? "=" : "",
                  argument ? argument : "");

@@ -24,7 +24,7 @@ static void features_agree(struct subject *subject, const struct check *check,
     struct reply reply;
     const enum answer answer = check_ask(subject, &check->message, 0, &reply);
 
-    if (!check_answered(result, answer, &reply, check->message.request))
+    if (!check_answered(subject, result, answer, &reply, check->message.request))
         return;
     if (reply_u64(&reply) == before)
         check_ok(result, "0x%" PRIx64, before);
@@ -97,7 +97,7 @@ static void base_kept(struct subject *subject, const struct check *check,
     for (int i = 0; i < 2; ++i) {
         vhu_vring_state state;
         const enum answer answer = check_ask(subject, &ask, 0, &reply);
-        if (!check_answered(result, answer, &reply, ask.request))
+        if (!check_answered(subject, result, answer, &reply, ask.request))
             return;
         memcpy(&state, reply.payload, sizeof state);
         if (state.index != 0 || state.num != check->message.payload.ring.num) {
@@ -154,7 +154,7 @@ static void config_pieces(struct subject *subject, const struct check *check,
     if (!config_is_known(subject, result))
         return;
     const enum answer answer = ask_config(subject, first, PIECE, &reply);
-    if (!check_answered(result, answer, &reply, VHU_REQ_GET_CONFIG))
+    if (!check_answered(subject, result, answer, &reply, VHU_REQ_GET_CONFIG))
         return;
     if (reply.header.size != sizeof(vhu_config_header) + PIECE)
         check_violated(result, "%" PRIu32 " bytes, not 12 + %d", reply.header.size, PIECE);
@@ -177,7 +177,7 @@ static void config_outside(struct subject *subject, const struct check *check,
         check_ok(result, "closes the connection");
         return;
     }
-    if (!check_answered(result, answer, &reply, VHU_REQ_GET_CONFIG))
+    if (!check_answered(subject, result, answer, &reply, VHU_REQ_GET_CONFIG))
         return;
     if (is_empty(&reply))
         check_ok(result, "refused");
@@ -196,7 +196,7 @@ static void config_long(struct subject *subject, const struct check *check,
         check_ok(result, "closes the connection");
         return;
     }
-    if (!check_answered(result, answer, &reply, VHU_REQ_GET_CONFIG))
+    if (!check_answered(subject, result, answer, &reply, VHU_REQ_GET_CONFIG))
         return;
     if (is_empty(&reply))
         check_ok(result, "refused");
@@ -216,7 +216,7 @@ static void inflight_area(struct subject *subject, const struct check *check,
     struct reply reply;
     const enum answer answer = check_ask(subject, &check->message, 0, &reply);
 
-    if (!check_answered(result, answer, &reply, check->message.request))
+    if (!check_answered(subject, result, answer, &reply, check->message.request))
         return;
     memcpy(&area, reply.payload, sizeof area);
     if (reply.header.size != check->message.len)
@@ -264,7 +264,7 @@ static void surplus_handle(struct subject *subject, const struct check *check,
     close(ends[1]);
     if (answer == ANSWERED)
         answer = check_receive(subject, &reply);
-    if (answer != CLOSED && !check_answered(result, answer, &reply, header.request))
+    if (answer != CLOSED && !check_answered(subject, result, answer, &reply, header.request))
         goto out;
     if (link_wait_other(subject->link, ends[0]))
         check_ok(result, answer == CLOSED ? "closes the connection" : "closed");
@@ -286,7 +286,7 @@ static void two_at_once(struct subject *subject, const struct check *check,
     link_send(subject->link, headers, sizeof headers, NULL, 0);
     for (int i = 0; i < 2; ++i) {
         const enum answer answer = check_receive(subject, &reply);
-        if (!check_answered(result, answer, &reply, check->message.request))
+        if (!check_answered(subject, result, answer, &reply, check->message.request))
             return;
     }
     check_ok(result, "two replies");
@@ -347,7 +347,7 @@ static void index_closes(struct subject *subject, const struct check *check,
 
     if (answer == CLOSED)
         check_ok(result, "closes the connection");
-    else if (check_answered(result, answer, &reply, check->message.request))
+    else if (check_answered(subject, result, answer, &reply, check->message.request))
         check_violated(result, "answered");
 }
 

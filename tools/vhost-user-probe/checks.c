@@ -3,12 +3,13 @@
 #include "checks.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <vmm_vhost/shm.h>
 
-enum { MEMORY_SIZE = 0x10000 };
+enum { MEMORY_SIZE = 0x10000, PAUSE_MS = 20 };
 
 const char *verdict_name(enum verdict verdict)
 {
@@ -51,8 +52,8 @@ static const char *request_name(uint32_t request)
     return name ? name : "the unknown request";
 }
 
-bool check_answered(struct check_result *result, enum answer answer, const struct reply *reply,
-                    uint32_t request)
+bool check_answered(struct subject *subject, struct check_result *result, enum answer answer,
+                    const struct reply *reply, uint32_t request)
 {
     switch (answer) {
     case CLOSED:
@@ -72,6 +73,7 @@ bool check_answered(struct check_result *result, enum answer answer, const struc
     check_violated(result, "instead of a reply to %s there came one to %s (%" PRIu32 ")",
                    request_name(request), request_name(reply->header.request),
                    reply->header.request);
+    link_close(subject->link); /* more of them may come */
     return false;
 }
 
@@ -139,7 +141,7 @@ bool check_nothing_left(struct subject *subject, struct check_result *result)
     struct reply reply;
     const enum answer answer = check_ask(subject, &features, 0, &reply);
 
-    return check_answered(result, answer, &reply, VHU_REQ_GET_FEATURES);
+    return check_answered(subject, result, answer, &reply, VHU_REQ_GET_FEATURES);
 }
 
 /* --- rows of a message --- */
@@ -154,7 +156,7 @@ void check_is_answered(struct subject *subject, const struct check *check,
 
     for (size_t i = 0; i < 2; ++i) {
         const enum answer answer = check_ask(subject, message, flags[i], &reply);
-        if (!check_answered(result, answer, &reply, message->request))
+        if (!check_answered(subject, result, answer, &reply, message->request))
             return;
         if (reply.header.size != message->reply_len || reply.num_handles > 0) {
             check_violated(result, "%" PRIu32 " bytes and %zu handles, not %" PRIu32 " and none",
@@ -172,7 +174,7 @@ void check_is_done(struct subject *subject, const struct check *check, struct ch
     struct reply reply;
     const enum answer answer = check_ask(subject, &check->message, VHU_FLAG_NEED_REPLY, &reply);
 
-    if (!check_answered(result, answer, &reply, check->message.request))
+    if (!check_answered(subject, result, answer, &reply, check->message.request))
         return;
     if (reply.header.size != sizeof(uint64_t))
         check_violated(result, "acknowledged in %" PRIu32 " bytes", reply.header.size);
@@ -192,7 +194,7 @@ void check_is_refused(struct subject *subject, const struct check *check,
         check_ok(result, "closes the connection");
         return;
     }
-    if (!check_answered(result, answer, &reply, check->message.request))
+    if (!check_answered(subject, result, answer, &reply, check->message.request))
         return;
     if (reply.header.size != sizeof(uint64_t))
         check_violated(result, "answered with %" PRIu32 " bytes", reply.header.size);
@@ -218,21 +220,36 @@ static bool applies(const struct subject *subject, int gate, struct check_result
     return false;
 }
 
+static int open_once(struct subject *subject, const struct check *check, char *error, size_t size)
+{
+    if (!(check->flags & FRESH_LINK))
+        return facts_reconnect(subject->link, error, size);
+    const int failure = link_open(subject->link);
+    snprintf(error, size, "%s", strerror(failure));
+    return failure;
+}
+
+/*
+ * Many back-ends end with their front-end. Whoever starts them again may need a moment for it; but
+ * who did not come back once is not waited for again.
+ */
 static bool connects(struct subject *subject, const struct check *check,
                      struct check_result *result)
 {
-    char error[MAX_TEXT];
+    const int64_t deadline = link_now_ms() + subject->link->timeout_ms;
+    char error[MAX_TEXT] = "";
 
-    if (check->flags & FRESH_LINK) {
-        const int failure = link_open(subject->link);
-        if (!failure)
-            return true;
-        snprintf(error, sizeof error, "%s", strerror(failure));
-    } else if (subject->link->fd >= 0 || facts_reconnect(subject->link, error, sizeof error) == 0) {
+    if (subject->link->fd >= 0 && !(check->flags & FRESH_LINK))
         return true;
+    while (!subject->gone) {
+        if (open_once(subject, check, error, sizeof error) == 0)
+            return true;
+        subject->gone = link_now_ms() >= deadline;
+        poll(NULL, 0, PAUSE_MS);
     }
     result->verdict = NOT_RUN;
-    snprintf(result->detail, sizeof result->detail, "cannot connect again: %.150s", error);
+    snprintf(result->detail, sizeof result->detail, "the back-end has gone%s%.150s",
+             error[0] ? ": " : "", error);
     return false;
 }
 

@@ -16,6 +16,7 @@ struct check_result {
 struct subject {
     struct link *link;
     const struct facts *facts;
+    bool gone;                  /* it could not be connected to again */
     char odd_replies[MAX_TEXT]; /* requests with wrong flags in their replies */
 };
 
@@ -80,8 +81,8 @@ enum answer check_ask(struct subject *subject, const struct probe_message *messa
                       struct reply *reply);
 
 /* The verdict on having no reply, or one to something else: true if the reply is good. */
-bool check_answered(struct check_result *result, enum answer answer, const struct reply *reply,
-                    uint32_t request);
+bool check_answered(struct subject *subject, struct check_result *result, enum answer answer,
+                    const struct reply *reply, uint32_t request);
 
 /* That nothing is left to read: the next reply is that to the next request. */
 bool check_nothing_left(struct subject *subject, struct check_result *result);

@@ -20,7 +20,9 @@ static int make_address(struct sockaddr_un *out, socklen_t *out_len, const char 
 
     memset(out, 0, sizeof *out);
     out->sun_family = AF_UNIX;
-    if (len == 0 || len >= sizeof out->sun_path)
+    if (len == 0)
+        return EINVAL;
+    if (len >= sizeof out->sun_path)
         return ENAMETOOLONG;
     memcpy(out->sun_path, address, len);
     *out_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
@@ -123,7 +125,7 @@ static int receive_some(int fd, void *bytes, size_t len, int *handles, size_t *n
     return (int)n;
 }
 
-static int64_t now_ms(void)
+int64_t link_now_ms(void)
 {
     struct timespec now;
 
@@ -135,7 +137,7 @@ static int64_t now_ms(void)
 static int wait_for(int fd, short events, int64_t deadline)
 {
     struct pollfd entry = {.fd = fd, .events = events};
-    const int64_t left = deadline - now_ms();
+    const int64_t left = deadline - link_now_ms();
 
     if (left <= 0 || poll(&entry, 1, (int)left) == 0)
         return VHU_ETIMEDOUT;
@@ -151,7 +153,7 @@ static enum answer give_up(struct link *link, enum answer answer)
 enum answer link_send(struct link *link, const void *bytes, size_t len, const int *handles,
                       size_t num_handles)
 {
-    const int64_t deadline = now_ms() + link->timeout_ms;
+    const int64_t deadline = link_now_ms() + link->timeout_ms;
     size_t done = 0;
 
     while (link->fd >= 0 && done < len) {
@@ -201,7 +203,7 @@ static enum answer receive_all(struct link *link, struct reply *reply, void *byt
 
 enum answer link_receive(struct link *link, struct reply *reply)
 {
-    const int64_t deadline = now_ms() + link->timeout_ms;
+    const int64_t deadline = link_now_ms() + link->timeout_ms;
 
     memset(reply, 0, sizeof *reply);
     if (link->fd < 0)
@@ -217,7 +219,7 @@ enum answer link_receive(struct link *link, struct reply *reply)
 
 bool link_wait_other(const struct link *link, int fd)
 {
-    return wait_for(fd, POLLIN, now_ms() + link->timeout_ms) == 0;
+    return wait_for(fd, POLLIN, link_now_ms() + link->timeout_ms) == 0;
 }
 
 /* --- the library's client --- */
@@ -245,7 +247,7 @@ static int transport_wait(void *self, unsigned events, int timeout_ms)
         (short)((events & VHU_WAIT_READ ? POLLIN : 0) | (events & VHU_WAIT_WRITE ? POLLOUT : 0));
 
     return wait_for(((struct link *)self)->fd, wanted,
-                    timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms);
+                    timeout_ms < 0 ? INT64_MAX : link_now_ms() + timeout_ms);
 }
 
 int link_client(struct link *link, vhu_backend_client **out)

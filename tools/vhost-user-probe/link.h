@@ -42,6 +42,9 @@ enum answer link_send(struct link *link, const void *bytes, size_t len, const in
                       size_t num_handles);
 enum answer link_receive(struct link *link, struct reply *reply);
 
+/* Milliseconds of a clock that only goes forward. */
+int64_t link_now_ms(void);
+
 /* Wait until fd has something to read or its other end is closed: whether that came in time. */
 bool link_wait_other(const struct link *link, int fd);
 

@@ -71,7 +71,7 @@ int sys_pair(vhu_handle out[2])
 
 bool sys_is_stream(vhu_handle handle)
 {
-    struct sockaddr_un un;
+    struct sockaddr_un un = {.sun_family = AF_UNSPEC};
     socklen_t size = sizeof un;
     int type = 0;
     socklen_t type_size = sizeof type;
@@ -135,7 +135,7 @@ int sys_send(vhu_handle handle, const void *buf, size_t len, const vhu_handle *h
         control.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(num * sizeof(int)),
                                          .cmsg_level = SOL_SOCKET,
                                          .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), handles, num * sizeof(int));
+        memcpy(CMSG_DATA(&control.align), handles, num * sizeof(int));
     }
     do {
         n = sendmsg(handle, &msg, CALL_FLAGS);

@@ -41,7 +41,7 @@ double trace_seconds(struct trace *trace, uint64_t ns)
 
     switch (trace->options.time) {
     case TRACE_TIME_ABSOLUTE:
-        return (double)(trace->start_wall_us + since / 1000) / 1e6;
+        return (double)trace->start_wall_us / 1e6 + (double)since / 1e9;
     case TRACE_TIME_DELTA:
         trace->last_ns = ns > last ? ns : last;
         return ns > last ? (double)(ns - last) / 1e9 : 0;

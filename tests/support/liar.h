@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A back-end that keeps to the protocol but for one lie: it passes messages on between its
+ * front-ends, one after another, and the disk of probe_rig.h.
+ */
+#ifndef TEST_LIAR_H
+#define TEST_LIAR_H
+
+#include <pthread.h>
+#include <vmm_vhost/protocol.h>
+
+enum lie_kind {
+    LIE_NONE,
+    /* Requests that are not passed on. */
+    LIE_ACKNOWLEDGE, /* as done, if an acknowledgement is asked for */
+    LIE_REFUSE,      /* the same */
+    LIE_ALWAYS_ACKNOWLEDGE,
+    LIE_SILENT,
+    LIE_WAIT, /* for the payload of a header that says it is too long */
+    /* Requests that are passed on with a change. */
+    LIE_KEEP_HANDLES,
+    LIE_NO_OFFSET,
+    /* Replies. */
+    LIE_NEED_REPLY,
+    LIE_LONGER,
+    LIE_TWICE,
+    LIE_OTHER_CODE,
+    LIE_EVERY_OTHER, /* a bit changes each time */
+    LIE_ONE_MORE,    /* in its second number */
+    LIE_AT_MOST_256  /* bytes of configuration */
+};
+
+struct liar {
+    enum lie_kind kind;
+    uint32_t request; /* that it lies about */
+    int listener;
+    unsigned replies; /* to it */
+    int kept;
+    pthread_t thread;
+};
+
+/* At the socket "socket". */
+void liar_start(struct liar *liar, enum lie_kind kind, uint32_t request);
+void liar_stop(struct liar *liar);
+
+#endif

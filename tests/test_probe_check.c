@@ -3,6 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support/fake_backend.h"
 #include "support/liar.h"
 #include "support/probe_rig.h"
 
@@ -72,9 +76,10 @@ static void test_lies(void **state)
 {
     static const char *const args[] = {"--type=blk", "--check", "--timeout=1500", "socket", NULL};
     static struct probed probed;
-    const pid_t disk = probe_disk_start();
+    struct probe_disk disk;
 
     (void)state;
+    probe_disk_start(&disk);
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; ++i) {
         struct liar liar;
         liar_start(&liar, lies[i].kind, lies[i].request);
@@ -82,7 +87,7 @@ static void test_lies(void **state)
         liar_stop(&liar);
         expect_found(&probed, i);
     }
-    probe_disk_stop(disk);
+    probe_disk_stop(&disk);
 }
 
 /* What is asked without --check is told as a warning; the rest is found out all the same. */
@@ -90,23 +95,80 @@ static void test_warnings(void **state)
 {
     static const char *const args[] = {"--type=blk", "socket", NULL};
     static struct probed probed;
-    const pid_t disk = probe_disk_start();
+    struct probe_disk disk;
     struct liar liar;
 
     (void)state;
+    probe_disk_start(&disk);
     liar_start(&liar, LIE_LONGER, VHU_REQ_GET_QUEUE_NUM);
     probe_run(&probed, args);
     liar_stop(&liar);
-    probe_disk_stop(disk);
+    probe_disk_stop(&disk);
     assert_int_equal(probed.code, 0);
     assert_true(probe_says(&probed, "queues                  no answer\n"));
     assert_true(probe_says(&probed, "2048 sectors (1 MiB)"));
     assert_true(probe_says(&probed, "warnings\n  GET_QUEUE_NUM: "));
 }
 
+/* --- what the disk does not have --- */
+
+/* A device that does all there is, and believes everything. */
+static void *serve_fake(void *arg)
+{
+    const int *listener = arg;
+    vhu_handle front;
+
+    while ((front = accept4(*listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        static fake_backend fake;
+        vhu_backend_server *server = NULL;
+        vhu_conn *conn = NULL;
+        fake_backend_init(&fake);
+        assert_int_equal(vhu_conn_adopt(&conn, &front, NULL), 0);
+        vhu_conn *borrowed = conn;
+        assert_int_equal(vhu_backend_server_new(&server, &conn, &fake_backend_ops, &fake, NULL), 0);
+        while (vhu_conn_is_open(borrowed)) {
+            vhu_conn_wait(borrowed, -1);
+            vhu_backend_server_serve(server);
+        }
+        vhu_backend_server_free(server);
+        fake_backend_release(&fake);
+    }
+    return NULL;
+}
+
+static void test_every_feature(void **state)
+{
+    static const char *const args[] = {"--type=net", "--check", "socket", NULL};
+    static const char *const texts[] = {
+        "\nqueues                  7\n",
+        "\nshared memory\n      3               2097152\n",
+        "  ok              GET_STATUS                    8 bytes\n",
+        "  ok              GET_SHMEM_CONFIG              2056 bytes\n",
+        "  ok              shmem-regions                 1 regions\n",
+        "  ok              status-reset                  acknowledged\n",
+        "  violation       inflight                      GET_INFLIGHT_FD gives an area, and a file "
+        "that holds it: 65536 bytes at 64 of a file of 0\n",
+    };
+    static struct probed probed;
+    int listener = probe_listen("socket");
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, serve_fake, &listener), 0);
+    probe_run(&probed, args);
+    shutdown(listener, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(listener);
+    assert_int_equal(probed.code, 1);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i)
+        assert_true(probe_says(&probed, texts[i]));
+    assert_null(strstr(probed.text, "  not applicable  GET"));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {leakcheck_test(test_lies), leakcheck_test(test_warnings)};
+    const struct CMUnitTest tests[] = {leakcheck_test(test_lies), leakcheck_test(test_warnings),
+                                       leakcheck_test(test_every_feature)};
 
     return cmocka_run_group_tests(tests, probe_folder, probe_folder_remove);
 }

@@ -72,11 +72,12 @@ static void test_disk(void **state)
         "violations              0\n",
     };
     static struct probed probed;
-    const pid_t disk = probe_disk_start();
+    struct probe_disk disk;
 
     (void)state;
+    probe_disk_start(&disk);
     probe_run(&probed, args);
-    probe_disk_stop(disk);
+    probe_disk_stop(&disk);
     assert_int_equal(probed.code, 0);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i)
         assert_true(probe_says(&probed, texts[i]));
@@ -88,11 +89,12 @@ static void test_disk(void **state)
 static void test_without_type(void **state)
 {
     static struct probed probed;
-    const pid_t disk = probe_disk_start();
+    struct probe_disk disk;
 
     (void)state;
+    probe_disk_start(&disk);
     probe_run(&probed, (const char *const[]){"disk", NULL});
-    probe_disk_stop(disk);
+    probe_disk_stop(&disk);
     assert_int_equal(probed.code, 0);
     assert_true(probe_says(&probed, "type                    not given"));
     assert_true(probe_says(&probed, "configuration           256 bytes\n  0000  00 08 00 00 "));
@@ -103,11 +105,12 @@ static void test_sector_outside(void **state)
 {
     static const char *const args[] = {"--type=blk", "--json", "--read=99999999999", "disk", NULL};
     static struct probed probed;
-    const pid_t disk = probe_disk_start();
+    struct probe_disk disk;
 
     (void)state;
+    probe_disk_start(&disk);
     probe_run(&probed, args);
-    probe_disk_stop(disk);
+    probe_disk_stop(&disk);
     assert_int_equal(probed.code, 2);
     assert_true(probe_says(&probed, "sector 99999999999: the device answers with status 1"));
 }
@@ -123,9 +126,10 @@ static void test_json(void **state)
         {"--json", "--type=rng", "disk"},
     };
     static struct probed probed;
-    const pid_t disk = probe_disk_start();
+    struct probe_disk disk;
 
     (void)state;
+    probe_disk_start(&disk);
     for (size_t i = 0; i < sizeof args / sizeof args[0]; ++i) {
         probe_run(&probed, args[i]);
         assert_int_equal(probed.code, 0);
@@ -135,7 +139,7 @@ static void test_json(void **state)
     probe_run(&probed, args[1]);
     assert_true(probe_says(&probed, "\"name\": \"capacity\", \"value\": 2048,"));
     assert_true(probe_says(&probed, "\"data\": \"0700000000000000000000"));
-    probe_disk_stop(disk);
+    probe_disk_stop(&disk);
 }
 
 /* The judge is judged. */

@@ -114,6 +114,7 @@ static void test_connect(void **state)
     vhu_conn *conn;
     vhu_conn *memory[2];
     int ends[2];
+    int r;
 
     (void)state;
     assert_int_equal(uv_kit_make(k, &two), 0);
@@ -125,16 +126,17 @@ static void test_connect(void **state)
     for (unsigned i = 1; i < 4; i++) {
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
         assert_int_equal(vhu_conn_adopt(&conn, &ends[0], NULL), 0);
-        assert_int_equal(vhu_uv_device_connect(k->device, &conn), 0);
+        /* The rings of the one before may take a while. */
+        while ((r = vhu_uv_device_connect(k->device, &conn)) == VHU_ESTATE)
+            uv_kit_turn(k);
+        assert_int_equal(r, 0);
         assert_null(conn);
+        echo_forget(&k->echo);
         frontend_open(&k->front, ends[1], 1, 0, 2, 32, FRONTEND_FEATURES);
         frontend_start(&k->front);
         uv_kit_requests(k, 1, 10);
         frontend_close(&k->front);
         uv_kit_until(k, k->disconnected == i);
-        uv_kit_until(k, k->echo.rings[1].parked == i);
-        echo_forget(&k->echo);
-        uv_kit_pause(k, 5);
     }
     uv_kit_free(k);
 }

@@ -24,8 +24,8 @@ enum {
 enum { VHU_WAIT_READ = 0x1, VHU_WAIT_WRITE = 0x2 };
 
 /*
- * No function may block but wait. All are called on the connection's thread with the `self` that
- * was given to vhu_conn_new().
+ * No function may block but wait and recv_wait. All are called on the connection's thread with the
+ * `self` that was given to vhu_conn_new().
  */
 typedef struct vhu_transport {
     size_t size; /* sizeof(vhu_transport) */
@@ -67,6 +67,13 @@ typedef struct vhu_transport {
 
     /* Release the transport. Called once. NULL: nothing to release. */
     void (*close)(void *self);
+
+    /*
+     * As recv, but waits as wait does, which saves a call where somebody waits anyway. It may give
+     * up early with VHU_EAGAIN. NULL: there is wait.
+     */
+    int (*recv_wait)(void *self, void *buf, size_t capacity, vhu_handle *handles,
+                     size_t *num_handles, int timeout_ms);
 } vhu_transport;
 
 #ifdef __cplusplus

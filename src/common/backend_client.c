@@ -92,7 +92,7 @@ static vhu_conn *served_channel(const vhu_backend_client *client)
 
 static int wait_for_both(vhu_backend_client *client, vhu_conn *channel, int timeout_ms)
 {
-    const vhu_conn *conn = client->rpc.conn;
+    vhu_conn *conn = client->rpc.conn;
     os_wait waits[] = {
         {.handle = vhu_conn_wait_handle(conn), .events = vhu_conn_wait_events(conn)},
         {.handle = vhu_conn_wait_handle(channel), .events = vhu_conn_wait_events(channel)},
@@ -100,6 +100,8 @@ static int wait_for_both(vhu_backend_client *client, vhu_conn *channel, int time
     int channel_ms = vhu_conn_deadline_ms(channel);
     int r = os_wait_any(waits, VHU__COUNT(waits), vhu__sooner(timeout_ms, channel_ms));
 
+    if (waits[0].ready)
+        vhu__conn_waited(conn);
     /* If the channel's own limit has passed, it finds out like this. */
     if (waits[1].ready || r == VHU_ETIMEDOUT)
         vhu_frontend_server_serve(client->channel);
@@ -138,8 +140,13 @@ int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *req
 
     if (r < 0 || begun)
         return r < 0 ? r : VHU_EPENDING;
+    /* To look for the reply to what has just been sent would be in vain. */
+    if (vhu__rpc_awaits_reply(&client->rpc))
+        r = VHU_EAGAIN;
+    else
+        r = vhu__rpc_turn(&client->rpc);
     /* An op of the attached channel may send requests, too, and wait for these in here. */
-    while ((r = vhu__rpc_turn(&client->rpc)) == VHU_EAGAIN) {
+    for (; r == VHU_EAGAIN; r = vhu__rpc_turn(&client->rpc)) {
         r = vhu_backend_client_wait(client, -1);
         if (r < 0) {
             /* Where the results go is about to vanish, so the reply must never come. */

@@ -153,31 +153,29 @@ static int starved(vhu_conn *conn)
     return VHU_EAGAIN;
 }
 
-/* One receive. */
-static int recv_some(vhu_conn *conn)
+/* One receive, which may wait: 0, VHU_EAGAIN, or why the connection was closed. */
+static int receive(vhu_conn *conn, bool waits, int timeout_ms)
 {
     vhu__buffer *in = &conn->in;
     vhu_handle handles[VHU__HANDLES_PER_RECV];
     size_t num_handles = VHU__HANDLES_PER_RECV;
+    size_t room;
     int n;
 
-    if (conn->drained) {
-        conn->drained = false;
-        return starved(conn);
-    }
     /* Room for a whole message behind what there is of one. */
     if (VHU__BUFFER_SIZE - in->start < VHU__WIRE_MESSAGE_MAX)
         vhu__compact(in);
-    n = conn->transport.recv(conn->self, in->bytes + in->end, VHU__BUFFER_SIZE - in->end, handles,
-                             &num_handles);
+    room = VHU__BUFFER_SIZE - in->end;
+    n = waits ? conn->transport.recv_wait(conn->self, in->bytes + in->end, room, handles,
+                                          &num_handles, timeout_ms)
+              : conn->transport.recv(conn->self, in->bytes + in->end, room, handles, &num_handles);
     if (n == VHU_EAGAIN)
-        return starved(conn);
+        return VHU_EAGAIN;
     if (n <= 0)
         return disconnected(conn, n < 0 ? n : VHU_EDISCONNECT);
     /* A stream that gave less than it could has no more, mostly: to ask would be a call in vain. */
     conn->drained = conn->transport.wait_handle &&
-                    !(conn->transport.flags & VHU_TRANSPORT_MESSAGES) &&
-                    (size_t)n < VHU__BUFFER_SIZE - in->end;
+                    !(conn->transport.flags & VHU_TRANSPORT_MESSAGES) && (size_t)n < room;
     in->end += (size_t)n;
     if (num_handles > 0 &&
         !vhu__handles_push(&in->handles, handles, num_handles, in->position + vhu__queued(in) - 1))
@@ -187,6 +185,17 @@ static int recv_some(vhu_conn *conn)
         return vhu__conn_close_with(conn, VHU_EINVALID_MESSAGE,
                                     "a message of %d bytes is not as long as its header says", n);
     return 0;
+}
+
+static int recv_some(vhu_conn *conn)
+{
+    int r = VHU_EAGAIN;
+
+    if (conn->drained)
+        conn->drained = false;
+    else
+        r = receive(conn, false, 0);
+    return r == VHU_EAGAIN ? starved(conn) : r;
 }
 
 /* Have `need` bytes of the current message. */
@@ -213,7 +222,7 @@ int vhu__conn_recv_header(vhu_conn *conn, vhu_msg_header *header)
     int r;
 
     if (!conn->open)
-        return VHU_EDISCONNECT;
+        return vhu__conn_closed(conn);
     if (conn->held)
         return VHU_EAGAIN;
     if (!conn->has_header) {
@@ -252,7 +261,7 @@ int vhu__conn_recv_payload(vhu_conn *conn, const uint8_t **payload)
     int r;
 
     if (!conn->open)
-        return VHU_EDISCONNECT;
+        return vhu__conn_closed(conn);
     r = fill(conn, VHU__WIRE_HEADER + conn->header.size);
     if (r < 0)
         return r;
@@ -279,6 +288,11 @@ void vhu__conn_consume(vhu_conn *conn)
 void vhu__conn_hold(vhu_conn *conn, bool hold)
 {
     conn->held = hold;
+}
+
+void vhu__conn_waited(vhu_conn *conn)
+{
+    conn->drained = false;
 }
 
 bool vhu__conn_lenient(const vhu_conn *conn)
@@ -325,6 +339,28 @@ unsigned vhu_conn_wait_events(const vhu_conn *conn)
     return events;
 }
 
+static int wait_for(vhu_conn *conn, unsigned events, int timeout_ms)
+{
+    uint64_t begin;
+    uint64_t passed_ms;
+    int r;
+
+    if (events != VHU_WAIT_READ || !conn->transport.recv_wait)
+        return conn->transport.wait(conn->self, events, timeout_ms);
+    /* To receive what is waited for is half the work. */
+    begin = timeout_ms > 0 ? os_now_ms() : 0;
+    r = receive(conn, true, timeout_ms);
+    if (r != VHU_EAGAIN) {
+        conn->ended = r;
+        return 0;
+    }
+    if (timeout_ms > 0) {
+        passed_ms = os_now_ms() - begin;
+        timeout_ms = passed_ms < (uint64_t)timeout_ms ? timeout_ms - (int)passed_ms : 0;
+    }
+    return conn->transport.wait(conn->self, events, timeout_ms);
+}
+
 int vhu_conn_wait(vhu_conn *conn, int timeout_ms)
 {
     int deadline_ms;
@@ -347,9 +383,9 @@ int vhu_conn_wait(vhu_conn *conn, int timeout_ms)
         return VHU_EAGAIN;
     conn->drained = false;
     if (deadline_ms >= 0 && (timeout_ms < 0 || deadline_ms < timeout_ms)) {
-        r = conn->transport.wait(conn->self, events, deadline_ms);
+        r = wait_for(conn, events, deadline_ms);
         /* The connection's own deadline: its owner finds out when it goes on. */
         return r == VHU_ETIMEDOUT ? 0 : r;
     }
-    return conn->transport.wait(conn->self, events, timeout_ms);
+    return wait_for(conn, events, timeout_ms);
 }

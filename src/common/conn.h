@@ -55,6 +55,9 @@ int vhu__conn_flush(vhu_conn *conn);
 /* While held, nothing is received: vhu_conn_wait_events() leaves reading out. */
 void vhu__conn_hold(vhu_conn *conn, bool hold);
 
+/* Its wait handle has fired without vhu_conn_wait(): the next receive finds something. */
+void vhu__conn_waited(vhu_conn *conn);
+
 /* Whether reserved bits in a header's flags are let pass. */
 bool vhu__conn_lenient(const vhu_conn *conn);
 

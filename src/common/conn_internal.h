@@ -28,6 +28,7 @@ struct vhu_conn {
     bool held;
     bool has_header; /* `header` is the message at in.start */
     bool drained;    /* the last receive has taken all there was: wait before the next */
+    int ended;       /* why it was closed while somebody waited: its owner has not been told yet */
     vhu_msg_header header;
     uint64_t in_deadline; /* 0: none */
     uint64_t out_deadline;
@@ -43,6 +44,15 @@ struct vhu_conn {
 /* Start the time that the peer has, unless it is running; and whether it is up. */
 void vhu__conn_arm(vhu_conn *conn, uint64_t *deadline);
 bool vhu__conn_passed(const uint64_t *deadline);
+
+/* Why a closed connection cannot do what it is asked for. */
+static inline int vhu__conn_closed(vhu_conn *conn)
+{
+    int r = conn->ended ? conn->ended : VHU_EDISCONNECT;
+
+    conn->ended = 0;
+    return r;
+}
 
 /* With so much queued that the answer to another message might not fit. */
 bool vhu__conn_congested(const vhu_conn *conn);

@@ -70,7 +70,7 @@ int vhu__conn_flush(vhu_conn *conn)
     int r;
 
     if (!conn->open)
-        return VHU_EDISCONNECT;
+        return vhu__conn_closed(conn);
     r = vhu__conn_push(conn);
     if (r == VHU_EAGAIN && vhu__conn_passed(&conn->out_deadline))
         return vhu__conn_close_with(conn, VHU_ETIMEDOUT, "the peer does not read its replies");

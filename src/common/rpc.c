@@ -173,8 +173,7 @@ static int take_reply(vhu__rpc *rpc)
         r = vhu__conn_recv_payload(rpc->conn, &reply.payload);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < VHU_MAX_HANDLES; i++)
-        handles[i] = VHU_NO_HANDLE;
+    handles[0] = VHU_NO_HANDLE;
     reply.size = header.size;
     reply.num_handles = vhu__conn_take_handles(rpc->conn, handles, VHU_MAX_HANDLES);
     r = judge(rpc, &rpc->calls[rpc->first], &header, &reply);
@@ -183,7 +182,8 @@ static int take_reply(vhu__rpc *rpc)
         conclude(rpc, r, &handles[0]);
         r = 0;
     }
-    vhu__close_all(handles, VHU_MAX_HANDLES);
+    vhu__close_all(handles,
+                   reply.num_handles < VHU_MAX_HANDLES ? reply.num_handles : VHU_MAX_HANDLES);
     return r;
 }
 
@@ -206,6 +206,13 @@ static int starved(vhu__rpc *rpc)
                 rpc, vhu__conn_fail(rpc->conn, VHU_ETIMEDOUT, "%s: no reply in time", call->name));
     }
     return VHU_EAGAIN;
+}
+
+bool vhu__rpc_awaits_reply(const vhu__rpc *rpc)
+{
+    uint32_t last = (rpc->first + rpc->num_calls - 1) % VHU_MAX_CALLS;
+
+    return rpc->num_calls > 0 && rpc->calls[last].take;
 }
 
 int vhu__rpc_turn(vhu__rpc *rpc)

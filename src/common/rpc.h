@@ -91,6 +91,9 @@ int vhu__rpc_refuse(vhu__rpc *rpc, const char *name, int code, const char *why);
 /* Send a request; `request` NULL: a private one. 0, or why it was not sent. */
 int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message *m, int *status);
 
+/* Whether what was sent last has a reply to come. */
+bool vhu__rpc_awaits_reply(const vhu__rpc *rpc);
+
 /*
  * Take the replies that are here. VHU_EAGAIN: some are to come, or requests are queued still. 0:
  * nothing is under way. Otherwise all have failed with this, and the connection is closed.

@@ -13,6 +13,7 @@
 
 struct os_stream {
     int fd;
+    int recv_timeout_ms; /* as the system has it; 0: none */
     const vhu_transport *transport;
 };
 
@@ -61,10 +62,9 @@ static int collect(struct msghdr *msg, vhu_handle *handles, size_t *num_handles)
     return r;
 }
 
-static int stream_recv(void *self, void *buf, size_t capacity, vhu_handle *handles,
-                       size_t *num_handles)
+static int receive(const os_stream *stream, void *buf, size_t capacity, vhu_handle *handles,
+                   size_t *num_handles, int flags)
 {
-    const os_stream *stream = self;
     control_data control;
     struct iovec iov = {.iov_base = buf, .iov_len = capacity};
     struct msghdr msg = {.msg_iov = &iov,
@@ -75,11 +75,11 @@ static int stream_recv(void *self, void *buf, size_t capacity, vhu_handle *handl
     int r;
 
     do {
-        n = recvmsg(stream->fd, &msg, VHU__RECV_FLAGS);
-    } while (n < 0 && errno == EINTR);
+        n = recvmsg(stream->fd, &msg, flags);
+    } while (n < 0 && errno == EINTR && (flags & MSG_DONTWAIT));
     if (n < 0) {
         *num_handles = 0;
-        return vhu__posix_error(errno);
+        return errno == EINTR ? VHU_EAGAIN : vhu__posix_error(errno);
     }
     if (msg.msg_controllen == 0) {
         *num_handles = 0;
@@ -94,6 +94,43 @@ static int stream_recv(void *self, void *buf, size_t capacity, vhu_handle *handl
         return n == 0 ? VHU_EDISCONNECT : VHU_EINVALID_MESSAGE;
     }
     return (int)n;
+}
+
+static int stream_recv(void *self, void *buf, size_t capacity, vhu_handle *handles,
+                       size_t *num_handles)
+{
+    return receive(self, buf, capacity, handles, num_handles, VHU__RECV_FLAGS);
+}
+
+/*
+ * Have a receive wait no longer than this; to set it each time would cost a call, so one that is
+ * somewhat shorter will do: the caller goes on waiting.
+ */
+static bool limit_recv(os_stream *stream, int timeout_ms)
+{
+    struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+
+    if (timeout_ms < 0)
+        tv = (struct timeval){0};
+    if (timeout_ms <= 0
+            ? stream->recv_timeout_ms == 0
+            : stream->recv_timeout_ms <= timeout_ms && stream->recv_timeout_ms > timeout_ms / 2)
+        return true;
+    if (setsockopt(stream->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) != 0)
+        return false;
+    stream->recv_timeout_ms = timeout_ms < 0 ? 0 : timeout_ms;
+    return true;
+}
+
+static int stream_recv_wait(void *self, void *buf, size_t capacity, vhu_handle *handles,
+                            size_t *num_handles, int timeout_ms)
+{
+    os_stream *stream = self;
+    int flags = VHU__RECV_FLAGS;
+
+    if (timeout_ms != 0 && limit_recv(stream, timeout_ms))
+        flags &= ~MSG_DONTWAIT;
+    return receive(stream, buf, capacity, handles, num_handles, flags);
 }
 
 static int stream_send(void *self, const void *buf, size_t len, const vhu_handle *handles,
@@ -159,7 +196,7 @@ static void stream_close(void *self)
     {                                                                                              \
         .size = sizeof(vhu_transport), .flags = (transport_flags), .recv = stream_recv,            \
         .send = stream_send, .wait_handle = stream_wait_handle, .wait = stream_wait,               \
-        .shutdown = stream_shutdown, .close = stream_close                                         \
+        .shutdown = stream_shutdown, .close = stream_close, .recv_wait = stream_recv_wait          \
     }
 
 static const vhu_transport stream_transport = TRANSPORT(0);
@@ -187,6 +224,7 @@ int os_stream_adopt(os_stream **out, vhu_handle *handle)
     if (!stream)
         return VHU_ENOMEM;
     stream->fd = *handle;
+    stream->recv_timeout_ms = 0;
     stream->transport = type == SOCK_STREAM ? &stream_transport : &message_transport;
     *handle = VHU_NO_HANDLE;
     *out = stream;

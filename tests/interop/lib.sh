@@ -160,6 +160,20 @@ qsd_export() {
     echo "$export,writable=$writable"
 }
 
+# peer PROGRAM: the command for a program of a newer Debian, left in PEER: with
+# its own loader and libraries, which saves a chroot and so works for any user.
+PEERS=$VHU_CACHE/trixie
+peer() {
+    local libraries=$PEERS/usr/lib/x86_64-linux-gnu program
+    for program in "$PEERS"/usr/{bin,libexec}/"$1"; do
+        [[ -x $program ]] || continue
+        PEER=(env "QEMU_MODULE_DIR=$libraries/qemu" "$libraries/ld-linux-x86-64.so.2"
+            --library-path "$libraries" "$program")
+        return
+    done
+    fail "no $1 in $PEERS: run ci/setup interop"
+}
+
 # Tells the back-end to stop, which must be quick and clean at any time.
 stop_backend() {
     backend_died && fail "the back-end ended before it was told to"

@@ -28,6 +28,7 @@ static void adopt_serving(client_rig *r, vhu_conn **conn, int *fd)
     assert_int_equal(os_stream_adopt(&stream, fd), 0);
     transport = *os_stream_transport(stream);
     transport.wait = serve_instead;
+    transport.recv_wait = NULL;
     serving = r;
     assert_int_equal(vhu_conn_new(conn, &transport, stream, NULL), 0);
 }

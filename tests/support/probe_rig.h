@@ -24,8 +24,12 @@ void probe_run(struct probed *probed, const char *const *args);
 bool probe_says(const struct probed *probed, const char *text);
 
 /* vhost-user-blk at the socket "disk"; each sector begins with its own number, 8 bytes. */
-pid_t probe_disk_start(void);
-void probe_disk_stop(pid_t pid);
+struct probe_disk {
+    pid_t pid;
+    int output;
+};
+void probe_disk_start(struct probe_disk *disk);
+void probe_disk_stop(struct probe_disk *disk);
 
 int probe_listen(const char *name);
 int probe_connect(const char *name);

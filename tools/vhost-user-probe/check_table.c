@@ -11,8 +11,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static const struct probe_message get_features = {.request = VHU_REQ_GET_FEATURES};
-
 /* --- features --- */
 
 static void features_agree(struct subject *subject, const struct check *check,
@@ -61,7 +59,7 @@ static void ack_at_once(struct subject *subject, const struct check *check,
                                          .payload.u64 = VHU_BIT(VHU_PF_REPLY_ACK)};
     struct reply reply;
 
-    if (check_ask(subject, &get_features, 0, &reply) == ANSWERED)
+    if (check_ask(subject, &check_get_features, 0, &reply) == ANSWERED)
         check_send(subject, &choose, 0);
     check_is_done(subject, check, result);
 }
@@ -122,6 +120,7 @@ static enum answer ask_config(struct subject *subject, uint32_t offset, uint32_t
                                    .size = (uint32_t)sizeof(vhu_config_header) + size};
     const vhu_config_header config = {.offset = offset, .size = size};
 
+    memset(reply, 0, sizeof *reply);
     memcpy(bytes, &header, sizeof header);
     memcpy(bytes + sizeof header, &config, sizeof config);
     const enum answer answer =
@@ -320,20 +319,26 @@ static void too_long(struct subject *subject, const struct check *check,
         check_violated(result, "answered");
 }
 
-/* A connection that ends in the middle of a header, and then the next one. */
+/*
+ * A connection that ends in the middle of a header, and then the next one. Who serves just one
+ * front-end may end: whether by this cannot be told.
+ */
 static void half_message(struct subject *subject, const struct check *check,
                          struct check_result *result)
 {
     const vhu_msg_header header = {check->message.request, VHU_VERSION_1, 0};
+    struct reply reply;
+    enum answer answer = CLOSED;
 
     link_send(subject->link, &header, sizeof header / 2, NULL, 0);
-    if (link_open(subject->link)) {
+    if (link_open(subject->link) == 0)
+        answer = check_ask(subject, &check_get_features, 0, &reply);
+    if (answer == CLOSED) {
         result->verdict = NOT_APPLICABLE;
         strcpy(result->detail, "it ends with its front-end");
-        return;
-    }
-    if (check_nothing_left(subject, result))
+    } else if (check_answered(subject, result, answer, &reply, VHU_REQ_GET_FEATURES)) {
         check_ok(result, "serves the next one");
+    }
 }
 
 /* --- rings that there are not --- */

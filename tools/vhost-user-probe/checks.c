@@ -21,6 +21,9 @@ const char *verdict_name(enum verdict verdict)
 /* --- verdicts --- */
 
 static void set_result(struct check_result *result, enum verdict verdict, const char *format,
+                       va_list args) __attribute__((format(printf, 3, 0)));
+
+static void set_result(struct check_result *result, enum verdict verdict, const char *format,
                        va_list args)
 {
     result->verdict = verdict;
@@ -78,6 +81,8 @@ bool check_answered(struct subject *subject, struct check_result *result, enum a
 }
 
 /* --- messages --- */
+
+const struct probe_message check_get_features = {.request = VHU_REQ_GET_FEATURES};
 
 uint64_t reply_u64(const struct reply *reply)
 {
@@ -137,9 +142,8 @@ enum answer check_ask(struct subject *subject, const struct probe_message *messa
 
 bool check_nothing_left(struct subject *subject, struct check_result *result)
 {
-    static const struct probe_message features = {.request = VHU_REQ_GET_FEATURES};
     struct reply reply;
-    const enum answer answer = check_ask(subject, &features, 0, &reply);
+    const enum answer answer = check_ask(subject, &check_get_features, 0, &reply);
 
     return check_answered(subject, result, answer, &reply, VHU_REQ_GET_FEATURES);
 }
@@ -187,8 +191,8 @@ void check_is_done(struct subject *subject, const struct check *check, struct ch
 void check_is_refused(struct subject *subject, const struct check *check,
                       struct check_result *result)
 {
-    struct reply reply;
-    const enum answer answer = check_ask(subject, &check->message, VHU_FLAG_NEED_REPLY, &reply);
+    struct reply reply, next;
+    enum answer answer = check_ask(subject, &check->message, VHU_FLAG_NEED_REPLY, &reply);
 
     if (answer == CLOSED) {
         check_ok(result, "closes the connection");
@@ -196,12 +200,20 @@ void check_is_refused(struct subject *subject, const struct check *check,
     }
     if (!check_answered(subject, result, answer, &reply, check->message.request))
         return;
-    if (reply.header.size != sizeof(uint64_t))
+    const int64_t status = (int64_t)reply_u64(&reply);
+    if (reply.header.size != sizeof status) {
         check_violated(result, "answered with %" PRIu32 " bytes", reply.header.size);
-    else if (reply_u64(&reply) == 0)
+        return;
+    }
+    if (status == 0) {
         check_violated(result, "acknowledged as done");
-    else if (check_nothing_left(subject, result))
-        check_ok(result, "refused with %" PRId64, (int64_t)reply_u64(&reply));
+        return;
+    }
+    answer = check_ask(subject, &check_get_features, 0, &next);
+    if (answer == CLOSED)
+        check_ok(result, "refused with %" PRId64 ", then closes the connection", status);
+    else if (check_answered(subject, result, answer, &next, VHU_REQ_GET_FEATURES))
+        check_ok(result, "refused with %" PRId64, status);
 }
 
 /* --- all of them --- */

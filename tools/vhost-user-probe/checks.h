@@ -84,6 +84,8 @@ enum answer check_ask(struct subject *subject, const struct probe_message *messa
 bool check_answered(struct subject *subject, struct check_result *result, enum answer answer,
                     const struct reply *reply, uint32_t request);
 
+extern const struct probe_message check_get_features;
+
 /* That nothing is left to read: the next reply is that to the next request. */
 bool check_nothing_left(struct subject *subject, struct check_result *result);
 

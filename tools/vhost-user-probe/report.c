@@ -115,8 +115,9 @@ void report_facts(struct sheet *sheet, const char *address, const struct facts *
     if (facts->type)
         sheet_text(sheet, "type", facts->type->name);
     else
-        sheet_absent(sheet, "type",
-                     "not given: its feature bits have no names, its configuration stays raw");
+        sheet_absent(
+            sheet, "type",
+            "not given: feature bits of its own have no names, its configuration stays raw");
     sheet_bits(sheet, "features", facts->features, feature_name, facts);
     sheet_bits(sheet, "protocol_features", facts->protocol_features, protocol_feature_name, NULL);
     report_number(sheet, facts, VHU_PF_MQ, "queues", facts->queues);

@@ -82,7 +82,7 @@ static void test_messages(void **state)
 }
 
 /* Received while waiting, and then nobody wants it. */
-static void test_free(void **state)
+static void test_unwanted(void **state)
 {
     vhu_conn *conn;
     peer p;
@@ -250,7 +250,7 @@ static void test_signals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_messages),    leakcheck_test(test_free),
+        leakcheck_test(test_messages),    leakcheck_test(test_unwanted),
         leakcheck_test(test_bytes),       leakcheck_test(test_ends),
         leakcheck_test(test_nonblocking), leakcheck_test(test_too_many_handles),
         leakcheck_test(test_signals),

@@ -42,7 +42,7 @@ static const exchange exchanges[] = {
     {"64 SET_VRING_NUM, one send", VHU_REQ_SET_VRING_NUM, 8, 8, true, false, BURST, true},
 };
 
-static void fatal(const char *what)
+_Noreturn static void fatal(const char *what)
 {
     perror(what);
     exit(1);

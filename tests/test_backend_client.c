@@ -257,6 +257,7 @@ static void test_arguments(void **state)
     assert_int_equal(vhu_backend_client_set_mem_table(client, regions, 1, none), VHU_EINVAL);
     assert_int_equal(vhu_backend_client_add_mem_reg(client, regions, VHU_NO_HANDLE), VHU_EINVAL);
     assert_int_equal(vhu_backend_client_set_log_fd(client, VHU_NO_HANDLE), VHU_EINVAL);
+    assert_string_equal(vhu_conn_last_error(r.conn), "SET_LOG_FD: a handle is missing");
     assert_int_equal(vhu_backend_client_set_log_fd(client, 1 << 20), VHU_EINVAL);
     assert_int_equal(vhu_backend_client_set_vring_num(client, 0, 0), VHU_EINVAL);
     assert_int_equal(vhu_backend_client_set_vring_num(client, 0, 32769), VHU_EINVAL);

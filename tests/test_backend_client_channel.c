@@ -367,6 +367,27 @@ static void test_flood(void **state)
     tear_down();
 }
 
+/* The same without answers, which would keep the loop awake: what was read is served, too. */
+static void test_flood_of_one_way(void **state)
+{
+    static vhu_msg_header requests[FLOOD];
+    uint64_t features = 0;
+
+    (void)state;
+    set_up(NULL);
+    for (size_t i = 0; i < FLOOD; i++)
+        requests[i] = (vhu_msg_header){VHU_BACKEND_REQ_CONFIG_CHANGE_MSG, 0x1, 0};
+    write_all(v.channel_fd, requests, sizeof(requests));
+    vhu_backend_client_begin(v.client);
+    assert_int_equal(vhu_backend_client_get_features(v.client, &features), VHU_EPENDING);
+    while (v.fake.calls < FLOOD)
+        assert_int_equal(vhu_backend_client_wait(v.client, 1000), 0);
+    write_reply(v.main_fd);
+    assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
+    assert_int_equal(vhu_backend_client_finish(v.client), 0);
+    tear_down();
+}
+
 /* What becomes of the channel does not matter to the request. */
 static void test_channel_ends(void **state)
 {
@@ -416,14 +437,13 @@ static void test_channel_deadline(void **state)
     tear_down();
 }
 
-/* An op of the channel that is not done yet holds nothing up, nor does its peer's end. */
-static void test_channel_pending(void **state)
+/* An op of the channel that is not done yet holds nothing up. */
+static void pend(bool leaves)
 {
     const vhu_msg_header header = {VHU_BACKEND_REQ_CONFIG_CHANGE_MSG, 0x9, 0};
     uint64_t features = 0;
     uint8_t ack[20];
 
-    (void)state;
     set_up(NULL);
     v.fake.result = VHU_EPENDING;
     write_all(v.channel_fd, &header, sizeof(header));
@@ -432,18 +452,31 @@ static void test_channel_pending(void **state)
     assert_int_equal(vhu_backend_client_get_features(v.client, &features), VHU_EPENDING);
     while (v.fake.calls == 0)
         assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
-    /* Nothing to do there until it completes. */
+    /* Nothing to do there until it completes, not even if its peer leaves. */
+    if (leaves)
+        handles_close(&v.channel_fd, 1);
     assert_int_equal(vhu_backend_client_wait(v.client, 1), VHU_ETIMEDOUT);
     assert_int_equal(v.fake.calls, 1);
     v.fake.result = 0;
-    assert_int_equal(vhu_frontend_server_complete(v.server, 0), 0);
-    while (v.fake.calls == 1)
-        assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
-    assert_true(read_all(v.channel_fd, ack, 20));
+    if (leaves) {
+        vhu_frontend_server_complete(v.server, 0);
+    } else {
+        assert_int_equal(vhu_frontend_server_complete(v.server, 0), 0);
+        while (v.fake.calls == 1)
+            assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
+        assert_true(read_all(v.channel_fd, ack, 20));
+    }
     write_reply(v.main_fd);
     assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
     assert_int_equal(vhu_backend_client_finish(v.client), 0);
     tear_down();
+}
+
+static void test_channel_pending(void **state)
+{
+    (void)state;
+    pend(false);
+    pend(true);
 }
 
 /* Not attached any more: not served. */
@@ -469,6 +502,7 @@ int main(void)
         leakcheck_test(test_asked_while_waiting),
         leakcheck_test(test_nested),
         leakcheck_test(test_flood),
+        leakcheck_test(test_flood_of_one_way),
         leakcheck_test(test_channel_ends),
         leakcheck_test(test_channel_deadline),
         leakcheck_test(test_channel_pending),

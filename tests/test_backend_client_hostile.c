@@ -439,8 +439,8 @@ static void test_unasked(void **state)
             assert_int_equal(vhu_backend_client_get_status(r.client, &status), VHU_EPENDING);
         peer_send(&r.peer, bytes, twice ? 40 : 20, NULL, 0);
         result = client_rig_finish(&r);
-        /* Bytes that have come since may show only after waiting. */
-        if (result == 0)
+        /* Behind a right reply it shows at once, alone perhaps only after waiting. */
+        if (result == 0 && !twice)
             result = client_rig_finish(&r);
         assert_int_equal(result, VHU_EINVALID_MESSAGE);
         client_rig_expect_closed(&r, "nothing asked for");

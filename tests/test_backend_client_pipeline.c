@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Many requests under way at once, and more than fit. */
 #include <string.h>
+#include <sys/socket.h>
 
+#include "conn.h"
 #include "support/client_rig.h"
 #include "util.h"
 
@@ -103,6 +105,14 @@ static void test_max_calls(void **state)
     }
 }
 
+/* As little room in a socket as there can be. */
+static void make_small(vhu_handle handle)
+{
+    int size = 1;
+
+    assert_int_equal(setsockopt(handle, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+}
+
 /*
  * A back-end that reads nothing: what does not fit is refused, and nothing of what was accepted is
  * lost. Replies are as long as the requests, so that both directions fill up.
@@ -112,11 +122,16 @@ static void test_full(void **state)
     static uint8_t configs[VHU_MAX_CALLS][VHU_MAX_CONFIG];
 
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int i = 0; i < 2 * PAIR_KINDS; i++) {
         unsigned accepted = 0;
+        int kind = i % PAIR_KINDS;
         int result;
 
         client_rig_open(&r, kind, RIG_BEGUN, NULL);
+        if (i >= PAIR_KINDS && pair_kinds[kind].waits) {
+            make_small(vhu_conn_wait_handle(r.conn));
+            make_small(vhu_conn_wait_handle(r.back.conn));
+        }
         client_rig_negotiate_without(&r, 0);
         r.back.fake.calls[FAKE_get_config] = 0;
         vhu_backend_client_begin(r.client);
@@ -133,6 +148,37 @@ static void test_full(void **state)
         assert_int_equal(configs[accepted - 1][255], 255);
         client_rig_close(&r);
     }
+}
+
+/*
+ * Requests that are answered at length, and behind them long ones: the back-end stops reading
+ * before it has taken the latter, and goes on only because its answers are received meanwhile.
+ */
+static void test_full_both_ways(void **state)
+{
+    static uint8_t config[VHU_MAX_CONFIG];
+    static vhu_shmem_config shmem;
+    unsigned accepted = 0;
+
+    (void)state;
+    client_rig_open(&r, PAIR_STREAM, RIG_BEGUN, NULL);
+    client_rig_negotiate_without(&r, 0);
+    make_small(vhu_conn_wait_handle(r.conn));
+    make_small(vhu_conn_wait_handle(r.back.conn));
+    vhu_backend_client_begin(r.client);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(vhu_backend_client_get_shmem_config(r.client, &shmem), VHU_EPENDING);
+    while (vhu__conn_flush(r.conn) == VHU_EAGAIN)
+        rig_serve(&r.back);
+    rig_serve(&r.back);
+    assert_true(r.back.fake.calls[FAKE_get_shmem_config] < 50);
+    while (vhu_backend_client_get_config(r.client, 0, config, sizeof(config)) == VHU_EPENDING)
+        accepted++;
+    assert_in_range(accepted, 2, 13);
+    assert_int_equal(client_rig_finish(&r), 0);
+    assert_int_equal(r.back.fake.calls[FAKE_get_shmem_config], 50);
+    assert_int_equal(r.back.fake.calls[FAKE_get_config], accepted);
+    client_rig_close(&r);
 }
 
 /* A request that waits by itself, and for nothing but to be sent, waits for that. */
@@ -211,10 +257,10 @@ static void test_free_under_way(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_all_at_once),    leakcheck_test(test_one_fails),
-        leakcheck_test(test_max_calls),      leakcheck_test(test_full),
-        leakcheck_test(test_full_blocking),  leakcheck_test(test_full_of_handles),
-        leakcheck_test(test_free_under_way),
+        leakcheck_test(test_all_at_once),     leakcheck_test(test_one_fails),
+        leakcheck_test(test_max_calls),       leakcheck_test(test_full),
+        leakcheck_test(test_full_both_ways),  leakcheck_test(test_full_blocking),
+        leakcheck_test(test_full_of_handles), leakcheck_test(test_free_under_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

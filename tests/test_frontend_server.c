@@ -273,11 +273,14 @@ static void test_values(void **state)
         {VHU_BACKEND_REQ_SHMEM_UNMAP, 16, UINT64_MAX, 8, false},
         {VHU_BACKEND_REQ_SHMEM_UNMAP, 24, 0, 8, false},
     };
+    const uint64_t one = 1;
 
     (void)state;
     for (size_t i = 0; i < VHU__COUNT(cases); i++) {
         open_all(PAIR_STREAM);
         backend_request_build(&backend_specs[cases[i].code - 1], VHU_FLAG_NEED_REPLY, &m);
+        if (cases[i].code == VHU_BACKEND_REQ_IOTLB_MSG)
+            memcpy(m.payload + 8, &one, sizeof(one)); /* so that nothing but its type is wrong */
         memcpy(m.payload + cases[i].at, &cases[i].value, cases[i].len);
         if (cases[i].right) {
             send_it(&m);

@@ -170,7 +170,8 @@ int uv_kit_dial(const uv_kit *k)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_true(fd >= 0);
-    strncpy(address.sun_path + 1, k->name + 1, sizeof(address.sun_path) - 1);
+    assert_in_range(strlen(k->name), 2, sizeof(address.sun_path) - 1);
+    memcpy(address.sun_path + 1, k->name + 1, strlen(k->name) - 1);
     assert_int_equal(connect(fd, (const struct sockaddr *)&address, len), 0);
     return fd;
 }

@@ -90,6 +90,21 @@ static vhu_conn *served_channel(const vhu_backend_client *client)
     return vhu_conn_wait_events(channel) ? channel : NULL;
 }
 
+/*
+ * Its ops may send requests of their own and wait for them, though the caller's are only begun:
+ * what they get is stored on their stack.
+ */
+int vhu__backend_client_serve_channel(vhu_backend_client *client)
+{
+    bool begun = client->begun;
+    int r;
+
+    client->begun = false;
+    r = vhu_frontend_server_serve(client->channel);
+    client->begun = begun;
+    return r;
+}
+
 static int wait_for_both(vhu_backend_client *client, vhu_conn *channel, int timeout_ms)
 {
     vhu_conn *conn = client->rpc.conn;
@@ -98,14 +113,15 @@ static int wait_for_both(vhu_backend_client *client, vhu_conn *channel, int time
         {.handle = vhu_conn_wait_handle(channel), .events = vhu_conn_wait_events(channel)},
     };
     int channel_ms = vhu_conn_deadline_ms(channel);
+    bool channels_limit = channel_ms >= 0 && (timeout_ms < 0 || channel_ms < timeout_ms);
     int r = os_wait_any(waits, VHU__COUNT(waits), vhu__sooner(timeout_ms, channel_ms));
 
     if (waits[0].ready)
         vhu__conn_waited(conn);
     /* If the channel's own limit has passed, it finds out like this. */
     if (waits[1].ready || r == VHU_ETIMEDOUT)
-        vhu_frontend_server_serve(client->channel);
-    return r;
+        vhu__backend_client_serve_channel(client);
+    return r == VHU_ETIMEDOUT && channels_limit ? 0 : r;
 }
 
 int vhu_backend_client_wait(vhu_backend_client *client, int timeout_ms)
@@ -120,7 +136,7 @@ int vhu_backend_client_wait(vhu_backend_client *client, int timeout_ms)
         return 0;
     limit_ms = vhu__sooner(limit_ms, timeout_ms);
     if (channel && vhu_conn_pending(channel)) {
-        vhu_frontend_server_serve(client->channel);
+        vhu__backend_client_serve_channel(client);
         return 0;
     }
     if (channel && vhu_conn_wait_handle(conn) != VHU_NO_HANDLE)

@@ -33,6 +33,9 @@ vhu__take vhu__take_table;
 vhu__take vhu__take_region;
 
 /* Send, and wait for the outcome unless calls are only begun. `request` NULL: a private one. */
+/* Serve the attached channel, as vhu_frontend_server_serve(). */
+int vhu__backend_client_serve_channel(vhu_backend_client *client);
+
 int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *request,
                              const vhu__message *message);
 

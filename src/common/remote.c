@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The VMM's kit: life, connections, negotiation. */
+#include "backend_client_internal.h"
 #include "remote_internal.h"
 
 #include <inttypes.h>
@@ -318,8 +319,8 @@ int vhu_remote_serve(vhu_remote *remote)
     if (!vhu_remote_is_connected(remote))
         return vhu__remote_fail(remote, VHU_ESTATE, "not connected");
     /* A channel that has ended is of no consequence for the rest. */
-    while (remote->channel && vhu_frontend_server_serve(remote->channel) == 0)
-        continue;
+    if (remote->channel)
+        vhu__backend_client_serve_channel(remote->client);
     r = vhu_conn_wait(vhu_remote_conn(remote), 0);
     if (r == VHU_ETIMEDOUT)
         return 0;

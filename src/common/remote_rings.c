@@ -190,8 +190,11 @@ static uint16_t used_idx(const vhu_remote *remote, const vhu__remote_ring *ring)
     return used ? vhu__le16(vhu__load_acquire_u16(&used->idx)) : 0;
 }
 
-/* Whatever comes of it: not started any more, and with a base to go on from. */
-static int stop_ring(vhu_remote *remote, uint32_t index)
+/*
+ * Whatever comes of it: not started any more, and with a base to go on from, unless the start is
+ * what is undone.
+ */
+static int stop_ring(vhu_remote *remote, uint32_t index, bool undo)
 {
     vhu__remote_ring *ring = &remote->rings[index];
     uint32_t base;
@@ -205,7 +208,8 @@ static int stop_ring(vhu_remote *remote, uint32_t index)
     if (r == 0 && base > UINT16_MAX)
         r = vhu__remote_fail(remote, VHU_EREFUSED, "GET_VRING_BASE: ring %u: no split ring's base",
                              index);
-    ring->base = r == 0 ? base : used_idx(remote, ring);
+    if (!undo)
+        ring->base = r == 0 ? base : used_idx(remote, ring);
     return r;
 }
 
@@ -255,12 +259,12 @@ static int share_inflight(vhu_remote *remote)
 
 /* --- all rings --- */
 
-static int stop_rings(vhu_remote *remote)
+static int stop_rings(vhu_remote *remote, bool undo)
 {
     int r = 0;
 
     for (uint32_t i = 0; i < remote->options.num_rings; i++) {
-        int status = stop_ring(remote, i);
+        int status = stop_ring(remote, i, undo);
 
         r = r < 0 ? r : status;
     }
@@ -301,7 +305,7 @@ int vhu__remote_start_rings(vhu_remote *remote)
     }
     if (r < 0) {
         memcpy(why, remote->error, sizeof(why));
-        stop_rings(remote);
+        stop_rings(remote, true);
         memcpy(remote->error, why, sizeof(why));
         return r;
     }
@@ -365,7 +369,7 @@ int vhu_remote_stop(vhu_remote *remote)
         return vhu__remote_fail(remote, VHU_ESTATE, "the device does not run");
     remote->running = false;
     if (remote->client)
-        return stop_rings(remote);
+        return stop_rings(remote, false);
     for (uint32_t i = 0; i < remote->options.num_rings; i++) {
         if (remote->rings[i].layout.num > 0)
             remote->rings[i].base = used_idx(remote, &remote->rings[i]);
@@ -375,14 +379,16 @@ int vhu_remote_stop(vhu_remote *remote)
 
 int vhu_remote_reset(vhu_remote *remote)
 {
-    int r = remote->running ? vhu_remote_stop(remote) : 0;
+    int stopped = remote->running ? vhu_remote_stop(remote) : 0;
+    int r = 0;
 
-    if (r == 0 && vhu_remote_is_connected(remote) && vhu__remote_has(remote, VHU_PF_RESET_DEVICE))
+    /* A ring that would not stop is all the more reason. */
+    if (vhu_remote_is_connected(remote) && vhu__remote_has(remote, VHU_PF_RESET_DEVICE))
         r = vhu__remote_sent(remote, vhu_backend_client_reset_device(remote->client));
     for (uint32_t i = 0; i < remote->options.num_rings; i++)
         remote->rings[i].base = 0;
     remote->features = remote->offered;
     remote->acknowledged = false;
     vhu__remote_drop_inflight(remote);
-    return r;
+    return stopped < 0 ? stopped : r;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,6 +282,9 @@ int os_stream_connect(os_stream **out, const char *address, unsigned flags)
     }
     if (r == 0 && (flags & VHU_CHECK_PEER))
         r = vhu__socket_check_peer(fd);
+    /* A receive may wait from now on, where that is asked for; what must not says so itself. */
+    if (r == 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) != 0)
+        r = vhu__posix_error(errno);
     if (r == 0)
         r = os_stream_adopt(out, &fd);
     vhu_handle_close(&fd);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     BUFS = 3,        /* header, data, status */
@@ -204,19 +205,30 @@ int blk_driver_reap(struct blk_driver *driver, struct blk_driver_request **done,
     return got;
 }
 
-/* A back-end that has gone signals nothing any more, so look after it now and then. */
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A back-end may be gone, or call without end for nothing: neither may hold us longer than said. */
 int blk_driver_wait(struct blk_driver *driver, int timeout_ms)
 {
-    while (!vhu_driver_ring_enable_calls(driver->ring)) {
-        const int slice = timeout_ms >= 0 && timeout_ms < SLICE_MS ? timeout_ms : SLICE_MS;
-        int r = vhu_event_wait(driver->call, slice);
+    const int64_t end = now_ms() + timeout_ms;
 
+    while (!vhu_driver_ring_enable_calls(driver->ring)) {
+        const int64_t left = timeout_ms < 0 ? SLICE_MS : end - now_ms();
+        int r = VHU_ETIMEDOUT;
+
+        if (left > 0)
+            r = vhu_event_wait(driver->call, left < SLICE_MS ? (int)left : SLICE_MS);
         vhu_event_clear(driver->call);
         if (r == VHU_ETIMEDOUT) {
             r = vhu_remote_serve(driver->remote);
-            if (r == 0 && slice == timeout_ms)
+            if (r == 0 && left <= 0)
                 r = VHU_ETIMEDOUT;
-            timeout_ms -= timeout_ms > 0 ? slice : 0;
         }
         if (r < 0) {
             snprintf(driver->error, sizeof driver->error, "%s", vhu_strerror(r));

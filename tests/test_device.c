@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device kit by its front-end's requests: what starts a ring, stops it, and what is refused. */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -312,11 +313,54 @@ static void test_base_wraps(void **state)
 
 /* --- what is refused, and changes nothing --- */
 
+/* The message that would start a ring fails if the ring cannot. */
+static void start_refused(const kit_options *options)
+{
+    static const int orders[][2] = {{KICK, ENABLE}, {ENABLE, KICK}};
+
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+        kit *k = kit_new(options);
+        frontend *f = &k->front;
+        uint64_t desc = f->rings[0].driver.desc_addr;
+        int last = orders[i][1];
+
+        frontend_handshake(f, VHU_BIT(VHU_PF_REPLY_ACK));
+        for (int piece = FEATURES; piece < ADDR; piece++)
+            send_piece(f, piece);
+        f->rings[0].driver.desc_addr = f->memory.regions[0].guest_addr + f->memory.regions[0].size;
+        send_piece(f, ADDR);
+        send_piece(f, orders[i][0]);
+        if (last == ENABLE)
+            assert_int_equal(frontend_vring(f, VHU_REQ_SET_VRING_ENABLE, 0, 1), 1);
+        else
+            assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, f->rings[0].kick), 1);
+        kit_turn(k);
+        assert_false(kit_runs(k, 0));
+        f->rings[0].driver.desc_addr = desc;
+        send_piece(f, ADDR);
+        send_piece(f, last);
+        kit_turn(k);
+        assert_true(kit_runs(k, 0));
+        kit_requests(k, 0, 3);
+        kit_free(k);
+    }
+}
+
+static void test_start_refused(void **state)
+{
+    (void)state;
+    kit_each(start_refused, one_ring);
+}
+
 static void refuse_events(frontend *f)
 {
     int file = memfd_create("regular", MFD_CLOEXEC);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    assert_true(file >= 0);
+    assert_true(file >= 0 && null >= 0);
+    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, null), 1);
+    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, -1), 1); /* to poll for ever */
+    vhu_handle_close(&null);
     assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, file), 1);
     assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_CALL, 0, file), 1);
     assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_ERR, 0, file), 1);
@@ -439,7 +483,7 @@ int main(void)
         leakcheck_test(test_stop_comes_first), leakcheck_test(test_bases),
         leakcheck_test(test_stop_and_start),   leakcheck_test(test_base_wraps),
         leakcheck_test(test_refused),          leakcheck_test(test_reset_owner),
-        leakcheck_test(test_reset_device),
+        leakcheck_test(test_reset_device),     leakcheck_test(test_start_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

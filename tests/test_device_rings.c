@@ -377,6 +377,30 @@ static void bad_driver(const kit_options *options)
     }
 }
 
+/* A good request and a bad one are published at once: the ring breaks in the middle of a batch. */
+static void good_before_bad(const kit_options *options)
+{
+    kit *k = kit_started(options);
+    frontend *f = &k->front;
+
+    k->manual = options->workers > 0;
+    k->logged = 0;
+    frontend_submit(&f->rings[0], 1);
+    commit(f, BAD_HEAD);
+    k->manual = false;
+    kit_turn(k);
+    assert_int_equal(k->logged, 1);
+    assert_true(frontend_signalled(f->rings[0].err));
+    kit_requests(k, 1, 5);
+    kit_free(k);
+}
+
+static void test_good_before_bad(void **state)
+{
+    (void)state;
+    kit_each(good_before_bad, (kit_options){.rings = 2});
+}
+
 static void test_bad_driver(void **state)
 {
     (void)state;
@@ -390,7 +414,7 @@ int main(void)
         leakcheck_test(test_dies),           leakcheck_test(test_little_room),
         leakcheck_test(test_own_time),       leakcheck_test(test_addr_again),
         leakcheck_test(test_memory_changes), leakcheck_test(test_region_removed),
-        leakcheck_test(test_bad_driver),
+        leakcheck_test(test_bad_driver),     leakcheck_test(test_good_before_bad),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

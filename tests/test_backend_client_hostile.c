@@ -352,6 +352,30 @@ static void test_death_before(void **state)
     }
 }
 
+/* What is told is the end, and not what a request before it was refused for. */
+static void test_words_of_the_end(void **state)
+{
+    static const uint8_t refusal[20] = {
+        VHU_REQ_SET_VRING_NUM, 0, 0, 0, 0x5, 0, 0, 0, 8, 0, 0, 0, 1};
+    uint32_t base;
+
+    (void)state;
+    open_for(&request_specs[VHU_REQ_SET_VRING_NUM - 1], PAIR_STREAM);
+    vhu_backend_client_begin(r.client);
+    assert_int_equal(vhu_backend_client_set_vring_num(r.client, 0, 256), VHU_EPENDING);
+    peer_send(&r.peer, refusal, sizeof(refusal), NULL, 0);
+    while (vhu_backend_client_finish(r.client) == VHU_EAGAIN)
+        vhu_backend_client_wait(r.client, -1);
+    assert_non_null(strstr(vhu_conn_last_error(r.conn), "SET_VRING_NUM"));
+    vhu_backend_client_begin(r.client);
+    assert_int_equal(vhu_backend_client_get_vring_base(r.client, 0, &base), VHU_EPENDING);
+    peer_close(&r.peer);
+    while (vhu_backend_client_finish(r.client) == VHU_EAGAIN)
+        vhu_backend_client_wait(r.client, -1);
+    assert_non_null(strstr(vhu_conn_last_error(r.conn), "GET_VRING_BASE: the peer has gone"));
+    close_all();
+}
+
 /* --- time --- */
 
 static void test_silence(void **state)
@@ -509,6 +533,7 @@ int main(void)
         leakcheck_test(test_wrong_contents),
         leakcheck_test(test_death_at_every_byte),
         leakcheck_test(test_death_before),
+        leakcheck_test(test_words_of_the_end),
         leakcheck_test(test_silence),
         leakcheck_test(test_silence_blocking),
         leakcheck_test(test_limit_of_each),

@@ -38,13 +38,15 @@ static bool collect_events(vhu_ring *ring)
     return collect(&ring->next_call, &ring->call);
 }
 
-static void report_broken(vhu_ring *ring)
+/* To be called after whatever may have broken the ring. */
+static void report_if_broken(vhu_ring *ring)
 {
-    if (ring->broken)
+    const char *error = vhu_queue_error(ring->queue);
+
+    if (vhu__likely(error[0] == '\0') || ring->broken)
         return;
     ring->broken = true;
-    vhu__device_log(ring->device, VHU_LOG_ERROR, "ring %u: %s", ring->index,
-                    vhu_queue_error(ring->queue));
+    vhu__device_log(ring->device, VHU_LOG_ERROR, "ring %u: %s", ring->index, error);
     if (ring->err)
         vhu_event_signal(ring->err);
 }
@@ -314,8 +316,7 @@ uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n)
     int r = vhu_queue_take(ring->queue, chains, n);
 
     /* Requests before the one that broke the ring are returned first. */
-    if (vhu__unlikely(vhu_queue_error(ring->queue)[0] != '\0'))
-        report_broken(ring);
+    report_if_broken(ring);
     if (r > 0) {
         ring->quiet = true;
         ring->stalled = false;
@@ -326,8 +327,7 @@ uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n)
 void vhu_ring_complete(vhu_ring *ring, const vhu_chain *chains, uint32_t n)
 {
     vhu_queue_complete(ring->queue, chains, n);
-    if (vhu__unlikely(vhu_queue_error(ring->queue)[0] != '\0'))
-        report_broken(ring);
+    report_if_broken(ring);
 }
 
 void vhu_ring_flush(vhu_ring *ring)

@@ -363,8 +363,6 @@ int vhu_remote_start(vhu_remote *remote)
 
 int vhu_remote_stop(vhu_remote *remote)
 {
-    int r = 0;
-
     if (!remote->running)
         return vhu__remote_fail(remote, VHU_ESTATE, "the device does not run");
     remote->running = false;
@@ -374,7 +372,7 @@ int vhu_remote_stop(vhu_remote *remote)
         if (remote->rings[i].layout.num > 0)
             remote->rings[i].base = used_idx(remote, &remote->rings[i]);
     }
-    return r;
+    return 0;
 }
 
 int vhu_remote_reset(vhu_remote *remote)

@@ -129,8 +129,7 @@ static void conclude(vhu__rpc *rpc, int status, vhu_handle *handle)
 int vhu__rpc_poison(vhu__rpc *rpc, int code)
 {
     vhu__conn_close(rpc->conn);
-    /* The connection has no words for an end between messages, which here is a reply that is
-     * missing. */
+    /* The connection has no words for an end between messages; here a reply is missing. */
     if (code == VHU_ECLIENT_EXIT && rpc->num_calls > 0)
         vhu__conn_fail(rpc->conn, code, "%s: the peer has gone", rpc->calls[rpc->first].name);
     while (rpc->num_calls > 0)

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <vmm_vhost/wait.h>
 
-#include "os.h"
 #include "support/client_rig.h"
 #include "support/fake_frontend.h"
 #include "util.h"
@@ -158,16 +158,16 @@ static void done(void *arg, uint32_t request, int status, vhu_handle *handle)
 
 static void serve_device(device *d)
 {
-    os_wait waits[2];
+    vhu_wait waits[2];
     vhu_conn *conn = vhu_backend_server_conn(d->server);
     vhu_conn *channel = vhu_frontend_client_conn(d->channel);
     bool pending = false;
     int r = VHU_EAGAIN;
 
     while (r == VHU_EAGAIN || vhu_conn_is_open(conn)) {
-        waits[0] = (os_wait){vhu_conn_wait_handle(conn), vhu_conn_wait_events(conn), false};
-        waits[1] = (os_wait){vhu_conn_wait_handle(channel), vhu_conn_wait_events(channel), false};
-        os_wait_any(waits, vhu_conn_is_open(channel) ? 2 : 1, -1);
+        waits[0] = (vhu_wait){vhu_conn_wait_handle(conn), vhu_conn_wait_events(conn), false};
+        waits[1] = (vhu_wait){vhu_conn_wait_handle(channel), vhu_conn_wait_events(channel), false};
+        vhu_wait_any(waits, vhu_conn_is_open(channel) ? 2 : 1, -1);
         r = vhu_backend_server_serve(d->server);
         pending = vhu_conn_wait_events(conn) == 0;
         vhu_frontend_client_finish(d->channel);

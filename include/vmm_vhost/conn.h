@@ -43,6 +43,7 @@ typedef struct vhu_conn_options {
     bool lenient_flags;
     vhu_log_fn log; /* NULL: none */
     void *log_arg;
+    const struct vhu_pipe_options *pipe; /* stream.h, for Windows; NULL: defaults */
 } vhu_conn_options;
 
 /*
@@ -64,10 +65,15 @@ VHU_API int vhu_conn_adopt(vhu_conn **out, vhu_handle *handle, const vhu_conn_op
 VHU_API int vhu_conn_pair(vhu_conn *out[2], const vhu_conn_options *options);
 
 /*
- * The same, with the other end as a handle to pass to a peer, such as with SET_BACKEND_REQ_FD.
- * *peer is the caller's. VHU_EMFILE, VHU_ENOMEM.
+ * A channel beside the connection `beside`, such as the back channel. Opened by the one: *peer is
+ * the other end as a handle, the caller's, to pass to the peer of `beside`. And adopted by the
+ * other: *handle, which has come over `beside`, is taken on success. `beside` stays the caller's
+ * and may end before; NULL: both ends are in this process. VHU_EINVAL, VHU_EMFILE, VHU_ENOMEM.
  */
-VHU_API int vhu_conn_pair_handle(vhu_conn **out, vhu_handle *peer, const vhu_conn_options *options);
+VHU_API int vhu_conn_open_channel(vhu_conn **out, vhu_handle *peer, const vhu_conn *beside,
+                                  const vhu_conn_options *options);
+VHU_API int vhu_conn_adopt_channel(vhu_conn **out, vhu_handle *handle, const vhu_conn *beside,
+                                   const vhu_conn_options *options);
 
 enum {
     VHU_MEMORY_STREAM = 0,
@@ -95,7 +101,8 @@ VHU_API int vhu_conn_wait(vhu_conn *conn, int timeout_ms);
 /*
  * For a loop of the caller's own, which must be level-triggered, since not all that has come may
  * have been received: the handle to wait on (borrowed; VHU_NO_HANDLE if the transport
- * has none), what to wait for (VHU_WAIT_*, may change after each call of the owner), and the
+ * has none), what to wait for (VHU_WAIT_*; to be asked after each call of the owner, since it
+ * changes, and since this is how a handle of Windows learns what it shall tell of), and the
  * milliseconds until the connection's deadline (-1: none; then call the owner again, which
  * returns VHU_ETIMEDOUT).
  */

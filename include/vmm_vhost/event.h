@@ -42,12 +42,15 @@ VHU_API int vhu_event_signal(vhu_event *event);
  */
 VHU_API int vhu_event_clear(vhu_event *event);
 
-/* The handle to wait on, borrowed; VHU_NO_HANDLE if it has no such end. */
+/*
+ * The handle to wait on, borrowed; VHU_NO_HANDLE if it has no such end. On Windows whoever waits
+ * for it takes the signal, and vhu_event_clear() finds none.
+ */
 VHU_API vhu_handle vhu_event_wait_handle(const vhu_event *event);
 
 /*
- * Wait until it is signalled: 0, VHU_ETIMEDOUT, VHU_EIO; VHU_ESTATE if it has no end to wait for.
- * Milliseconds; negative: no limit.
+ * Wait until it is signalled, and leave it so: 0, VHU_ETIMEDOUT, VHU_EIO; VHU_ESTATE if it has no
+ * end to wait for. Milliseconds; negative: no limit.
  */
 VHU_API int vhu_event_wait(vhu_event *event, int timeout_ms);
 

@@ -17,13 +17,14 @@ extern "C" {
 
 enum {
     VHU_SOCKET_SEQPACKET = 0x1, /* SEQPACKET instead of a stream; POSIX only */
-    VHU_CHECK_PEER = 0x2        /* only a peer of the same user, or root, is accepted */
+    VHU_CHECK_PEER = 0x2        /* only a peer of the same user, or root (SYSTEM), is accepted */
 };
 
 typedef struct vhu_listener_options {
     size_t size; /* sizeof(vhu_listener_options) */
     unsigned flags;
-    unsigned mode; /* permission bits of a socket file, such as 0600; 0: by the umask */
+    unsigned
+        mode; /* permission bits of a socket file, such as 0600; 0: by the umask; not on Windows */
     const vhu_conn_options *connection; /* of each accepted connection, copied; NULL: defaults */
 } vhu_listener_options;
 
@@ -45,6 +46,9 @@ VHU_API int vhu_listener_adopt(vhu_listener **out, vhu_handle *handle,
  * VHU_CHECK_PEER; the listener goes on. VHU_EMFILE, VHU_ENOMEM: try again later. Never blocks.
  */
 VHU_API int vhu_listener_accept(vhu_listener *listener, vhu_conn **out);
+
+/* The same, as a stream by itself (stream.h). */
+VHU_API int vhu_listener_accept_stream(vhu_listener *listener, vhu_stream **out);
 
 /* The handle that is readable when somebody waits to be accepted. Borrowed. */
 VHU_API vhu_handle vhu_listener_wait_handle(const vhu_listener *listener);

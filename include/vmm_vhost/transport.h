@@ -74,6 +74,13 @@ typedef struct vhu_transport {
      */
     int (*recv_wait)(void *self, void *buf, size_t capacity, vhu_handle *handles,
                      size_t *num_handles, int timeout_ms);
+
+    /*
+     * Somebody is about to wait for the wait handle: have it tell of these events (VHU_WAIT_*) and
+     * of no others. For handles that cannot be asked for one or the other, such as events of
+     * Windows. NULL: there is no need to.
+     */
+    void (*arm)(void *self, unsigned events);
 } vhu_transport;
 
 #ifdef __cplusplus

@@ -47,6 +47,7 @@ extern "C" {
 
 typedef struct vhu_conn vhu_conn;
 typedef struct vhu_listener vhu_listener;
+typedef struct vhu_stream vhu_stream;
 typedef struct vhu_backend_server vhu_backend_server;
 typedef struct vhu_backend_client vhu_backend_client;
 typedef struct vhu_frontend_server vhu_frontend_server;

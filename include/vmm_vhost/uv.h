@@ -15,6 +15,25 @@
 extern "C" {
 #endif
 
+/* --- Waiting for a handle on a loop, whatever the system --- */
+
+typedef struct vhu_uv_watch vhu_uv_watch;
+
+/*
+ * Call `ready` whenever one of `events` (VHU_WAIT_*) may succeed, until they are set to others or
+ * the watch is closed. The handle is borrowed, and its mode is left as it is. Windows: a handle has
+ * but one way to be ready, and an event's signal is taken by the watch. VHU_EINVAL if it cannot be
+ * waited for, VHU_ENOMEM, VHU_EOS.
+ */
+VHU_API int vhu_uv_watch_new(vhu_uv_watch **out, uv_loop_t *loop, vhu_handle handle,
+                             unsigned events, void (*ready)(void *arg), void *arg);
+
+/* 0: nothing for now. VHU_EOS. */
+VHU_API int vhu_uv_watch_set(vhu_uv_watch *watch, unsigned events);
+
+/* The handle may be closed when this returns; NULL is fine. The rest is freed by the loop. */
+VHU_API void vhu_uv_watch_close(vhu_uv_watch *watch);
+
 /* --- A back-end server on a loop, for devices with vhu_backend_ops of their own --- */
 
 typedef struct vhu_uv_server vhu_uv_server;

@@ -18,8 +18,10 @@
 #include <vmm_vhost/queue.h>
 #include <vmm_vhost/remote.h>
 #include <vmm_vhost/shm.h>
+#include <vmm_vhost/stream.h>
 #include <vmm_vhost/transport.h>
 #include <vmm_vhost/types.h>
 #include <vmm_vhost/version.h>
+#include <vmm_vhost/wait.h>
 
 #endif

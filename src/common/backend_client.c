@@ -3,6 +3,7 @@
 #include "backend_client_internal.h"
 
 #include <stdlib.h>
+#include <vmm_vhost/wait.h>
 
 #include "os.h"
 
@@ -108,13 +109,13 @@ int vhu__backend_client_serve_channel(vhu_backend_client *client)
 static int wait_for_both(vhu_backend_client *client, vhu_conn *channel, int timeout_ms)
 {
     vhu_conn *conn = client->rpc.conn;
-    os_wait waits[] = {
+    vhu_wait waits[] = {
         {.handle = vhu_conn_wait_handle(conn), .events = vhu_conn_wait_events(conn)},
         {.handle = vhu_conn_wait_handle(channel), .events = vhu_conn_wait_events(channel)},
     };
     int channel_ms = vhu_conn_deadline_ms(channel);
     bool channels_limit = channel_ms >= 0 && (timeout_ms < 0 || channel_ms < timeout_ms);
-    int r = os_wait_any(waits, VHU__COUNT(waits), vhu__sooner(timeout_ms, channel_ms));
+    int r = vhu_wait_any(waits, VHU__COUNT(waits), vhu__sooner(timeout_ms, channel_ms));
 
     if (waits[0].ready)
         vhu__conn_waited(conn);

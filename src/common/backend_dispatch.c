@@ -335,7 +335,7 @@ static int net_set_mtu(backend *b)
 
 static int set_backend_req_fd(backend *b)
 {
-    int r = vhu_conn_adopt(&b->channel, b->base.handles, NULL);
+    int r = vhu_conn_adopt_channel(&b->channel, b->base.handles, b->base.conn, NULL);
 
     if (r < 0)
         return vhu__server_refuse(&b->base, r, "the handle is no connected socket");

@@ -25,46 +25,91 @@ int vhu_conn_new(vhu_conn **out, const vhu_transport *transport, void *self,
     }
     if (conn->options.timeout_ms == 0)
         conn->options.timeout_ms = DEFAULT_TIMEOUT_MS;
+    conn->options.pipe = NULL; /* the caller's, and done with */
     conn->self = self;
     conn->open = true;
     *out = conn;
     return 0;
 }
 
-int vhu__conn_from_stream(vhu_conn **out, os_stream *stream, const vhu_conn_options *options)
+/* --- on a stream --- */
+
+const vhu_pipe_options *vhu__conn_pipe(const vhu_conn_options *options)
 {
-    const vhu_transport *transport = os_stream_transport(stream);
-    int r = vhu_conn_new(out, transport, stream, options);
+    const size_t end = offsetof(vhu_conn_options, pipe) + sizeof(options->pipe);
+
+    return options && options->size >= end ? options->pipe : NULL;
+}
+
+int vhu_conn_from_stream(vhu_conn **out, vhu_stream **stream, const vhu_conn_options *options)
+{
+    int r = vhu_conn_new(out, vhu_stream_transport(*stream), *stream, options);
 
     if (r < 0)
-        transport->close(stream);
+        return r;
+    (*out)->stream = *stream;
+    *stream = NULL;
+    return 0;
+}
+
+int vhu__conn_from_stream(vhu_conn **out, vhu_stream *stream, const vhu_conn_options *options)
+{
+    int r = vhu_conn_from_stream(out, &stream, options);
+
+    vhu_stream_free(stream);
     return r;
 }
 
 int vhu_conn_adopt(vhu_conn **out, vhu_handle *handle, const vhu_conn_options *options)
 {
-    os_stream *stream;
-    int r = os_stream_adopt(&stream, handle);
+    vhu_stream *stream;
+    int r = vhu_stream_adopt(&stream, handle, vhu__conn_pipe(options));
 
     return r < 0 ? r : vhu__conn_from_stream(out, stream, options);
 }
 
 int vhu_conn_pair(vhu_conn *out[2], const vhu_conn_options *options)
 {
-    os_stream *streams[2];
-    int r = os_stream_pair(streams);
+    vhu_stream *streams[2];
+    int r = vhu_stream_pair(streams);
 
     if (r < 0)
         return r;
     r = vhu__conn_from_stream(&out[0], streams[0], options);
     if (r < 0) {
-        os_stream_transport(streams[1])->close(streams[1]);
+        vhu_stream_free(streams[1]);
         return r;
     }
     r = vhu__conn_from_stream(&out[1], streams[1], options);
     if (r < 0)
         vhu_conn_free(out[0]);
     return r;
+}
+
+int vhu_conn_open_channel(vhu_conn **out, vhu_handle *peer, const vhu_conn *beside,
+                          const vhu_conn_options *options)
+{
+    vhu_handle other;
+    vhu_stream *stream;
+    int r = vhu_stream_open_channel(&stream, &other, beside ? beside->stream : NULL);
+
+    if (r < 0)
+        return r;
+    r = vhu__conn_from_stream(out, stream, options);
+    if (r < 0)
+        vhu_handle_close(&other);
+    else
+        *peer = other;
+    return r;
+}
+
+int vhu_conn_adopt_channel(vhu_conn **out, vhu_handle *handle, const vhu_conn *beside,
+                           const vhu_conn_options *options)
+{
+    vhu_stream *stream;
+    int r = vhu_stream_adopt_channel(&stream, handle, beside ? beside->stream : NULL);
+
+    return r < 0 ? r : vhu__conn_from_stream(out, stream, options);
 }
 
 void vhu__conn_close(vhu_conn *conn)
@@ -336,6 +381,8 @@ unsigned vhu_conn_wait_events(const vhu_conn *conn)
         events |= VHU_WAIT_WRITE;
     if (!conn->held && !vhu__conn_congested(conn))
         events |= VHU_WAIT_READ;
+    if (conn->transport.arm)
+        conn->transport.arm(conn->self, events);
     return events;
 }
 

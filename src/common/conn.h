@@ -67,9 +67,11 @@ void vhu__conn_close(vhu_conn *conn);
 /* Set the last error, log it, and return `code`. */
 int vhu__conn_fail(vhu_conn *conn, int code, const char *format, ...) VHU__PRINTF(3, 4);
 
-/* Make one over the port's stream, which is taken in any case. */
-struct os_stream;
-int vhu__conn_from_stream(vhu_conn **out, struct os_stream *stream,
-                          const vhu_conn_options *options);
+/* Make one over a stream, which is taken in any case. */
+int vhu__conn_from_stream(vhu_conn **out, vhu_stream *stream, const vhu_conn_options *options);
+
+/* How a stream for it is to be made: NULL, or *copy, which holds what the options say. */
+struct vhu_pipe_options;
+const struct vhu_pipe_options *vhu__conn_pipe(const vhu_conn_options *options);
 
 #endif

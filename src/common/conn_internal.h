@@ -23,6 +23,7 @@ typedef struct vhu__buffer {
 struct vhu_conn {
     vhu_transport transport;
     void *self;
+    vhu_stream *stream; /* what `self` is, where it is one; else NULL */
     vhu_conn_options options;
     bool open;
     bool held;

@@ -38,8 +38,14 @@ invalid:
     return VHU_EINVAL;
 }
 
+static const vhu_pipe_options *pipe_of(const vhu_listener *listener)
+{
+    return listener->has_connection ? listener->connection.pipe : NULL;
+}
+
 static int conclude(vhu_listener **out, vhu_listener *listener, int r)
 {
+    listener->connection.pipe = NULL;
     if (r < 0)
         free(listener);
     else
@@ -55,7 +61,7 @@ int vhu_listener_new(vhu_listener **out, const char *address, const vhu_listener
 
     if (r < 0)
         return r;
-    r = os_listener_new(&listener->os, address, copy.flags, copy.mode);
+    r = os_listener_new(&listener->os, address, copy.flags, copy.mode, pipe_of(listener));
     return conclude(out, listener, r);
 }
 
@@ -67,13 +73,18 @@ int vhu_listener_adopt(vhu_listener **out, vhu_handle *handle, const vhu_listene
 
     if (r < 0)
         return r;
-    r = os_listener_adopt(&listener->os, handle, copy.flags);
+    r = os_listener_adopt(&listener->os, handle, copy.flags, pipe_of(listener));
     return conclude(out, listener, r);
+}
+
+int vhu_listener_accept_stream(vhu_listener *listener, vhu_stream **out)
+{
+    return os_listener_accept(listener->os, out);
 }
 
 int vhu_listener_accept(vhu_listener *listener, vhu_conn **out)
 {
-    os_stream *stream;
+    vhu_stream *stream;
     int r = os_listener_accept(listener->os, &stream);
 
     if (r < 0)
@@ -103,27 +114,8 @@ void vhu_listener_free(vhu_listener *listener)
 int vhu_connect(vhu_conn **out, const char *address, unsigned flags,
                 const vhu_conn_options *options)
 {
-    os_stream *stream;
-    int r;
+    vhu_stream *stream;
+    int r = vhu_stream_connect(&stream, address, flags, vhu__conn_pipe(options));
 
-    if (flags & ~(unsigned)(VHU_SOCKET_SEQPACKET | VHU_CHECK_PEER))
-        return VHU_EINVAL;
-    r = os_stream_connect(&stream, address, flags);
     return r < 0 ? r : vhu__conn_from_stream(out, stream, options);
-}
-
-int vhu_conn_pair_handle(vhu_conn **out, vhu_handle *peer, const vhu_conn_options *options)
-{
-    vhu_handle other;
-    os_stream *stream;
-    int r = os_stream_pair_handle(&stream, &other);
-
-    if (r < 0)
-        return r;
-    r = vhu__conn_from_stream(out, stream, options);
-    if (r < 0)
-        vhu_handle_close(&other);
-    else
-        *peer = other;
-    return r;
 }

@@ -5,13 +5,14 @@
  *
  * Every port translates its system's errors into VHU_E* in one function. No function blocks
  * unless it says so. Handles that a port makes or receives are not inherited by child processes.
- * vhu_handle_close() of types.h and all of event.h are implemented in the ports, too.
+ * vhu_handle_close() of types.h and all of event.h, shm.h, stream.h (but vhu_conn_from_stream())
+ * and wait.h are implemented in the ports, too.
  */
 #ifndef VHU_OS_H
 #define VHU_OS_H
 
 #include <vmm_vhost/error.h>
-#include <vmm_vhost/transport.h>
+#include <vmm_vhost/stream.h>
 #include <vmm_vhost/types.h>
 
 /* --- clock --- */
@@ -23,45 +24,16 @@ uint64_t os_now_ms(void);
 
 int os_handle_dup(vhu_handle handle, vhu_handle *out);
 
-/* --- wait --- */
-
-typedef struct os_wait {
-    vhu_handle handle;
-    unsigned events; /* VHU_WAIT_* */
-    bool ready;      /* set by os_wait_any() */
-} os_wait;
-
-/*
- * Block until one of them is ready: 0, VHU_ETIMEDOUT or another error. At most 8; milliseconds,
- * negative: no limit.
- */
-int os_wait_any(os_wait *waits, size_t n, int timeout_ms);
-
-/* --- stream: a connected, local, bidirectional channel that carries bytes and handles --- */
-
-typedef struct os_stream os_stream;
-
-/* Make one of an inherited handle, which is taken on success. VHU_EINVAL: of another kind. */
-int os_stream_adopt(os_stream **out, vhu_handle *handle);
-
-int os_stream_pair(os_stream *out[2]);
-
-/* The same, with the other end as a handle to pass to a peer. */
-int os_stream_pair_handle(os_stream **out, vhu_handle *peer);
-
-/* As vhu_connect(). */
-int os_stream_connect(os_stream **out, const char *address, unsigned flags);
-
-/* Its functions take the os_stream as `self`; close frees it. Valid as long as the stream. */
-const vhu_transport *os_stream_transport(const os_stream *stream);
-
 /* --- listener: as in vmm_vhost/listener.h --- */
 
 typedef struct os_listener os_listener;
 
-int os_listener_new(os_listener **out, const char *address, unsigned flags, unsigned mode);
-int os_listener_adopt(os_listener **out, vhu_handle *handle, unsigned flags);
-int os_listener_accept(os_listener *listener, os_stream **out);
+/* `pipe` may be NULL, and is not kept, nor what it points to. */
+int os_listener_new(os_listener **out, const char *address, unsigned flags, unsigned mode,
+                    const vhu_pipe_options *pipe);
+int os_listener_adopt(os_listener **out, vhu_handle *handle, unsigned flags,
+                      const vhu_pipe_options *pipe);
+int os_listener_accept(os_listener *listener, vhu_stream **out);
 vhu_handle os_listener_wait_handle(const os_listener *listener);
 int os_listener_wait(os_listener *listener, int timeout_ms); /* blocks */
 void os_listener_free(os_listener *listener);

@@ -189,7 +189,8 @@ static int open_channel(vhu_remote *remote)
 
     if (!remote->options.ops || !vhu__remote_has(remote, VHU_PF_BACKEND_REQ))
         return 0;
-    r = vhu_conn_pair_handle(&conn, &peer, &remote->connection);
+    r = vhu_conn_open_channel(&conn, &peer, vhu_backend_client_conn(remote->client),
+                              &remote->connection);
     if (r == 0)
         r = vhu_frontend_server_new(&remote->channel, &conn, &remote->ops, remote->options.self,
                                     &options);

@@ -73,12 +73,14 @@ static int claim_file(os_listener *listener, const vhu__address *a, unsigned mod
     return 0;
 }
 
-int os_listener_new(os_listener **out, const char *address, unsigned flags, unsigned mode)
+int os_listener_new(os_listener **out, const char *address, unsigned flags, unsigned mode,
+                    const vhu_pipe_options *pipe)
 {
     os_listener *listener = calloc(1, sizeof(*listener));
     vhu__address a;
     int r;
 
+    (void)pipe;
     if (!listener)
         return VHU_ENOMEM;
     listener->fd = VHU_NO_HANDLE;
@@ -105,12 +107,14 @@ int os_listener_new(os_listener **out, const char *address, unsigned flags, unsi
     return 0;
 }
 
-int os_listener_adopt(os_listener **out, vhu_handle *handle, unsigned flags)
+int os_listener_adopt(os_listener **out, vhu_handle *handle, unsigned flags,
+                      const vhu_pipe_options *pipe)
 {
     os_listener *listener;
     int mode;
     int r;
 
+    (void)pipe;
     if (vhu__socket_type(*handle) < 0 || !vhu__socket_listens(*handle))
         return VHU_EINVAL;
     r = vhu__socket_harden(*handle);
@@ -127,7 +131,7 @@ int os_listener_adopt(os_listener **out, vhu_handle *handle, unsigned flags)
     return 0;
 }
 
-int os_listener_accept(os_listener *listener, os_stream **out)
+int os_listener_accept(os_listener *listener, vhu_stream **out)
 {
     int fd = vhu__socket_accept(listener->fd);
     int r = 0;
@@ -137,7 +141,7 @@ int os_listener_accept(os_listener *listener, os_stream **out)
     if (listener->flags & VHU_CHECK_PEER)
         r = vhu__socket_check_peer(fd);
     if (r == 0)
-        r = os_stream_adopt(out, &fd);
+        r = vhu_stream_adopt(out, &fd, NULL);
     vhu_handle_close(&fd);
     /* Whoever was turned away by adopt has left again already. */
     return r == VHU_EINVAL ? VHU_EAGAIN : r;

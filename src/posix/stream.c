@@ -12,7 +12,7 @@
 #include "posix.h"
 #include "socket.h"
 
-struct os_stream {
+struct vhu_stream {
     int fd;
     int recv_timeout_ms; /* as the system has it; 0: none */
     const vhu_transport *transport;
@@ -63,7 +63,7 @@ static int collect(struct msghdr *msg, vhu_handle *handles, size_t *num_handles)
     return r;
 }
 
-static int receive(const os_stream *stream, void *buf, size_t capacity, vhu_handle *handles,
+static int receive(const vhu_stream *stream, void *buf, size_t capacity, vhu_handle *handles,
                    size_t *num_handles, int flags)
 {
     control_data control;
@@ -107,7 +107,7 @@ static int stream_recv(void *self, void *buf, size_t capacity, vhu_handle *handl
  * Have a receive wait no longer than this; to set it each time would cost a call, so one that is
  * somewhat shorter will do: the caller goes on waiting.
  */
-static bool limit_recv(os_stream *stream, int timeout_ms)
+static bool limit_recv(vhu_stream *stream, int timeout_ms)
 {
     struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
 
@@ -126,7 +126,7 @@ static bool limit_recv(os_stream *stream, int timeout_ms)
 static int stream_recv_wait(void *self, void *buf, size_t capacity, vhu_handle *handles,
                             size_t *num_handles, int timeout_ms)
 {
-    os_stream *stream = self;
+    vhu_stream *stream = self;
     int flags = VHU__RECV_FLAGS;
 
     if (timeout_ms != 0 && limit_recv(stream, timeout_ms))
@@ -137,7 +137,7 @@ static int stream_recv_wait(void *self, void *buf, size_t capacity, vhu_handle *
 static int stream_send(void *self, const void *buf, size_t len, const vhu_handle *handles,
                        size_t num_handles)
 {
-    const os_stream *stream = self;
+    const vhu_stream *stream = self;
     control_data control;
     struct iovec iov = {.iov_len = len};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -168,12 +168,12 @@ static int stream_send(void *self, const void *buf, size_t len, const vhu_handle
 
 static vhu_handle stream_wait_handle(void *self)
 {
-    return ((const os_stream *)self)->fd;
+    return ((const vhu_stream *)self)->fd;
 }
 
 static int stream_wait(void *self, unsigned events, int timeout_ms)
 {
-    const os_stream *stream = self;
+    const vhu_stream *stream = self;
     short what =
         (short)((events & VHU_WAIT_READ ? POLLIN : 0) | (events & VHU_WAIT_WRITE ? POLLOUT : 0));
 
@@ -182,12 +182,12 @@ static int stream_wait(void *self, unsigned events, int timeout_ms)
 
 static void stream_shutdown(void *self)
 {
-    shutdown(((const os_stream *)self)->fd, SHUT_RDWR);
+    shutdown(((const vhu_stream *)self)->fd, SHUT_RDWR);
 }
 
 static void stream_close(void *self)
 {
-    os_stream *stream = self;
+    vhu_stream *stream = self;
 
     vhu_handle_close(&stream->fd);
     free(stream);
@@ -203,19 +203,26 @@ static void stream_close(void *self)
 static const vhu_transport stream_transport = TRANSPORT(0);
 static const vhu_transport message_transport = TRANSPORT(VHU_TRANSPORT_MESSAGES);
 
-const vhu_transport *os_stream_transport(const os_stream *stream)
+const vhu_transport *vhu_stream_transport(const vhu_stream *stream)
 {
     return stream->transport;
 }
 
-int os_stream_adopt(os_stream **out, vhu_handle *handle)
+void vhu_stream_free(vhu_stream *stream)
+{
+    if (stream)
+        stream_close(stream);
+}
+
+int vhu_stream_adopt(vhu_stream **out, vhu_handle *handle, const vhu_pipe_options *options)
 {
     int type = vhu__socket_type(*handle);
     struct sockaddr_un un;
     socklen_t len = sizeof(un);
-    os_stream *stream;
+    vhu_stream *stream;
     int r;
 
+    (void)options;
     if (type < 0 || getpeername(*handle, (struct sockaddr *)&un, &len) != 0)
         return VHU_EINVAL;
     r = vhu__socket_harden(*handle);
@@ -232,14 +239,15 @@ int os_stream_adopt(os_stream **out, vhu_handle *handle)
     return 0;
 }
 
-int os_stream_pair_handle(os_stream **out, vhu_handle *peer)
+int vhu_stream_open_channel(vhu_stream **out, vhu_handle *peer, const vhu_stream *beside)
 {
     int fds[2];
     int r = vhu__socket_pair(fds);
 
+    (void)beside;
     if (r < 0)
         return r;
-    r = os_stream_adopt(out, &fds[0]);
+    r = vhu_stream_adopt(out, &fds[0], NULL);
     if (r < 0)
         vhu__close_all(fds, 2);
     else
@@ -247,16 +255,22 @@ int os_stream_pair_handle(os_stream **out, vhu_handle *peer)
     return r;
 }
 
-int os_stream_pair(os_stream *out[2])
+int vhu_stream_adopt_channel(vhu_stream **out, vhu_handle *handle, const vhu_stream *beside)
+{
+    (void)beside;
+    return vhu_stream_adopt(out, handle, NULL);
+}
+
+int vhu_stream_pair(vhu_stream *out[2])
 {
     int fds[2];
     int r = vhu__socket_pair(fds);
 
     if (r < 0)
         return r;
-    r = os_stream_adopt(&out[0], &fds[0]);
+    r = vhu_stream_adopt(&out[0], &fds[0], NULL);
     if (r == 0) {
-        r = os_stream_adopt(&out[1], &fds[1]);
+        r = vhu_stream_adopt(&out[1], &fds[1], NULL);
         if (r < 0)
             stream_close(out[0]);
     }
@@ -264,12 +278,17 @@ int os_stream_pair(os_stream *out[2])
     return r;
 }
 
-int os_stream_connect(os_stream **out, const char *address, unsigned flags)
+int vhu_stream_connect(vhu_stream **out, const char *address, unsigned flags,
+                       const vhu_pipe_options *options)
 {
     vhu__address a;
     int fd = VHU_NO_HANDLE;
-    int r = vhu__address_parse(&a, address);
+    int r;
 
+    (void)options;
+    if (flags & ~(unsigned)(VHU_SOCKET_SEQPACKET | VHU_CHECK_PEER))
+        return VHU_EINVAL;
+    r = vhu__address_parse(&a, address);
     if (r == 0)
         r = vhu__socket_new(&fd, flags);
     if (r < 0)
@@ -286,7 +305,7 @@ int os_stream_connect(os_stream **out, const char *address, unsigned flags)
     if (r == 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) != 0)
         r = vhu__posix_error(errno);
     if (r == 0)
-        r = os_stream_adopt(out, &fd);
+        r = vhu_stream_adopt(out, &fd, NULL);
     vhu_handle_close(&fd);
     return r;
 }

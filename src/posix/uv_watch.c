@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "uv_watch.h"
-
 #include <fcntl.h>
 #include <stdlib.h>
+#include <vmm_vhost/uv.h>
 
-struct vhu__uv_watch {
+struct vhu_uv_watch {
     uv_poll_t poll;
     unsigned events;
     void (*ready)(void *arg);
@@ -18,7 +17,7 @@ static int wanted(unsigned events)
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-    vhu__uv_watch *watch = poll->data;
+    vhu_uv_watch *watch = poll->data;
 
     (void)events;
     /*
@@ -35,10 +34,10 @@ static void on_close(uv_handle_t *handle)
     free(handle->data);
 }
 
-int vhu__uv_watch_new(vhu__uv_watch **out, uv_loop_t *loop, vhu_handle handle, unsigned events,
-                      void (*ready)(void *arg), void *arg)
+int vhu_uv_watch_new(vhu_uv_watch **out, uv_loop_t *loop, vhu_handle handle, unsigned events,
+                     void (*ready)(void *arg), void *arg)
 {
-    vhu__uv_watch *watch = calloc(1, sizeof(*watch));
+    vhu_uv_watch *watch = calloc(1, sizeof(*watch));
     int mode = fcntl(handle, F_GETFL);
     int r;
 
@@ -54,16 +53,16 @@ int vhu__uv_watch_new(vhu__uv_watch **out, uv_loop_t *loop, vhu_handle handle, u
     watch->poll.data = watch;
     watch->ready = ready;
     watch->arg = arg;
-    r = vhu__uv_watch_set(watch, events);
+    r = vhu_uv_watch_set(watch, events);
     if (r < 0) {
-        vhu__uv_watch_close(watch);
+        vhu_uv_watch_close(watch);
         return r;
     }
     *out = watch;
     return 0;
 }
 
-int vhu__uv_watch_set(vhu__uv_watch *watch, unsigned events)
+int vhu_uv_watch_set(vhu_uv_watch *watch, unsigned events)
 {
     if (events == watch->events)
         return 0;
@@ -73,7 +72,7 @@ int vhu__uv_watch_set(vhu__uv_watch *watch, unsigned events)
     return uv_poll_start(&watch->poll, wanted(events), on_poll) == 0 ? 0 : VHU_EOS;
 }
 
-void vhu__uv_watch_close(vhu__uv_watch *watch)
+void vhu_uv_watch_close(vhu_uv_watch *watch)
 {
     if (watch)
         uv_close((uv_handle_t *)&watch->poll, on_close);

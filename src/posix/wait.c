@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <poll.h>
+#include <vmm_vhost/wait.h>
 
 #include "os.h"
 #include "posix.h"
@@ -38,9 +39,9 @@ int vhu__posix_poll(int fd, short events, int timeout_ms)
     return r;
 }
 
-int os_wait_any(os_wait *waits, size_t n, int timeout_ms)
+int vhu_wait_any(vhu_wait *waits, size_t n, int timeout_ms)
 {
-    struct pollfd fds[8];
+    struct pollfd fds[VHU_MAX_WAITS];
     int r;
 
     if (n > VHU__COUNT(fds))

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "util.h"
-#include "uv_watch.h"
 #include "uv_workers.h"
 
 struct vhu_uv_device {
@@ -16,7 +15,7 @@ struct vhu_uv_device {
     uv_timer_t retry;  /* after accept failed for want of something */
 
     vhu_listener *listener;
-    vhu__uv_watch *listening;
+    vhu_uv_watch *listening;
     vhu_uv_server *server; /* while a front-end is connected */
 
     bool closing;
@@ -133,7 +132,7 @@ static void accept_next(vhu_uv_device *d)
     /* There is none, or `connected` has closed it. */
     if (!d->listener)
         return;
-    vhu__uv_watch_set(d->listening, r == VHU_EAGAIN ? VHU_WAIT_READ : 0);
+    vhu_uv_watch_set(d->listening, r == VHU_EAGAIN ? VHU_WAIT_READ : 0);
     if (r < 0 && r != VHU_EAGAIN)
         uv_timer_start(&d->retry, on_retry, RETRY_MS, 0);
 }
@@ -169,8 +168,8 @@ int vhu_uv_device_listen(vhu_uv_device *d, vhu_listener **listener)
 
     if (d->listener || d->closing)
         return VHU_ESTATE;
-    r = vhu__uv_watch_new(&d->listening, d->loop, vhu_listener_wait_handle(*listener),
-                          VHU_WAIT_READ, on_listening, d);
+    r = vhu_uv_watch_new(&d->listening, d->loop, vhu_listener_wait_handle(*listener), VHU_WAIT_READ,
+                         on_listening, d);
     if (r < 0)
         return r;
     d->listener = *listener;
@@ -256,7 +255,7 @@ void vhu_uv_device_close(vhu_uv_device *d, void (*done)(void *arg), void *arg)
     d->closing = true;
     d->done = done;
     d->done_arg = arg;
-    vhu__uv_watch_close(d->listening);
+    vhu_uv_watch_close(d->listening);
     uv_timer_stop(&d->retry);
     vhu_listener_free(d->listener);
     d->listener = NULL;

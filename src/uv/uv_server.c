@@ -2,11 +2,9 @@
 #include <stdlib.h>
 #include <vmm_vhost/uv.h>
 
-#include "uv_watch.h"
-
 struct vhu_uv_server {
     vhu_backend_server *server; /* NULL: over */
-    vhu__uv_watch *watch;
+    vhu_uv_watch *watch;
     uv_timer_t timer; /* the connection's deadline, or the next turn of a flood */
     void (*closed)(void *arg, int error);
     void *closed_arg;
@@ -17,7 +15,7 @@ struct vhu_uv_server {
 static void stop(vhu_uv_server *s)
 {
     s->server = NULL;
-    vhu__uv_watch_close(s->watch);
+    vhu_uv_watch_close(s->watch);
     s->watch = NULL;
     uv_timer_stop(&s->timer);
 }
@@ -49,7 +47,7 @@ void vhu_uv_server_continue(vhu_uv_server *s)
         deadline_ms = vhu_conn_deadline_ms(conn);
     else if (r == 0)
         r = VHU_EAGAIN;
-    if (r == VHU_EAGAIN && vhu__uv_watch_set(s->watch, vhu_conn_wait_events(conn)) < 0)
+    if (r == VHU_EAGAIN && vhu_uv_watch_set(s->watch, vhu_conn_wait_events(conn)) < 0)
         r = VHU_EOS;
     if (r != VHU_EAGAIN) {
         stop(s);
@@ -74,7 +72,7 @@ int vhu_uv_server_start(vhu_uv_server **out, uv_loop_t *loop, vhu_backend_server
     s = calloc(1, sizeof(*s));
     if (!s)
         return VHU_ENOMEM;
-    r = vhu__uv_watch_new(&s->watch, loop, handle, vhu_conn_wait_events(conn), on_ready, s);
+    r = vhu_uv_watch_new(&s->watch, loop, handle, vhu_conn_wait_events(conn), on_ready, s);
     if (r < 0) {
         free(s);
         return r;

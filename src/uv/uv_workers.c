@@ -3,14 +3,12 @@
 
 #include <stdlib.h>
 
-#include "uv_watch.h"
-
 /* After so many spins in vain, each half as long as the last, one in so many sleeps tries again. */
 enum { MIN_SPIN_NS = 2000, RETRY_SPIN = 128 };
 
 /* What a worker waits for, one for each ring. */
 typedef struct ring_watch {
-    vhu__uv_watch *watch;
+    vhu_uv_watch *watch;
     vhu_ring *ring;
 } ring_watch;
 
@@ -207,7 +205,7 @@ static int executor_watch(void *arg, unsigned number, vhu_ring *ring, vhu_handle
     ring_watch *watch = &w->watches[vhu_ring_index(ring)];
 
     watch->ring = ring;
-    return vhu__uv_watch_new(&watch->watch, &w->loop, kick, VHU_WAIT_READ, on_kick, watch);
+    return vhu_uv_watch_new(&watch->watch, &w->loop, kick, VHU_WAIT_READ, on_kick, watch);
 }
 
 static void executor_unwatch(void *arg, unsigned number, vhu_ring *ring)
@@ -215,7 +213,7 @@ static void executor_unwatch(void *arg, unsigned number, vhu_ring *ring)
     vhu__uv_workers *all = arg;
     ring_watch *watch = &all->worker[number].watches[vhu_ring_index(ring)];
 
-    vhu__uv_watch_close(watch->watch);
+    vhu_uv_watch_close(watch->watch);
     watch->watch = NULL;
 }
 

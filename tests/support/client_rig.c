@@ -23,10 +23,10 @@ static int serve_instead(void *self, unsigned events, int timeout_ms)
 static void adopt_serving(client_rig *r, vhu_conn **conn, int *fd)
 {
     vhu_transport transport;
-    os_stream *stream;
+    vhu_stream *stream;
 
-    assert_int_equal(os_stream_adopt(&stream, fd), 0);
-    transport = *os_stream_transport(stream);
+    assert_int_equal(vhu_stream_adopt(&stream, fd, NULL), 0);
+    transport = *vhu_stream_transport(stream);
     transport.wait = serve_instead;
     transport.recv_wait = NULL;
     serving = r;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What tests want of the operating system, beyond what the library has: one file a port. Threads
+ * and processes are libuv's; memory, events, streams and waiting are the library's.
+ */
+#ifndef TEST_SYS_H
+#define TEST_SYS_H
+
+#include <vmm_vhost/types.h>
+
+/* Handles that this process has open now; -1 if that cannot be told. */
+int sys_count_handles(void);
+
+/* A handle that can be passed and does nothing; and one that no event, memory or stream is. */
+vhu_handle sys_handle_new(void);
+vhu_handle sys_odd_handle_new(void);
+
+bool sys_handle_is_open(vhu_handle handle);
+
+/* Whether a child process would get it. */
+bool sys_handle_is_inherited(vhu_handle handle);
+
+/* Whether both are of the same object. */
+bool sys_handles_same(vhu_handle a, vhu_handle b);
+
+/* An address of this process's own that nobody listens on, and what is left of it. */
+typedef struct sys_address {
+    char text[104];
+} sys_address;
+
+void sys_address_new(sys_address *out);
+void sys_address_clear(sys_address *address);
+
+void sys_sleep_ms(unsigned ms);
+
+/* Some rules are only enforced by Windows itself, and can be tested only there. */
+bool sys_is_wine(void);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "support/sys.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+int sys_count_handles(void)
+{
+    int n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+
+    if (!dir)
+        return -1;
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+vhu_handle sys_handle_new(void)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return VHU_NO_HANDLE;
+    close(ends[0]);
+    return ends[1];
+}
+
+vhu_handle sys_odd_handle_new(void)
+{
+    return open("/", O_RDONLY | O_CLOEXEC);
+}
+
+bool sys_handle_is_open(vhu_handle handle)
+{
+    return fcntl(handle, F_GETFD) >= 0;
+}
+
+bool sys_handle_is_inherited(vhu_handle handle)
+{
+    return !(fcntl(handle, F_GETFD) & FD_CLOEXEC);
+}
+
+bool sys_handles_same(vhu_handle a, vhu_handle b)
+{
+    struct stat x;
+    struct stat y;
+
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+void sys_address_new(sys_address *out)
+{
+    static unsigned number;
+
+    snprintf(out->text, sizeof(out->text), "/tmp/vhu-test-%d-%u.sock", (int)getpid(), ++number);
+    unlink(out->text);
+}
+
+void sys_address_clear(sys_address *address)
+{
+    unlink(address->text);
+}
+
+void sys_sleep_ms(unsigned ms)
+{
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    nanosleep(&t, NULL);
+}
+
+bool sys_is_wine(void)
+{
+    return false;
+}

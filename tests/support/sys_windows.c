@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "support/sys.h"
+
+#include <stdio.h>
+#include <windows.h>
+
+int sys_count_handles(void)
+{
+    DWORD n;
+
+    return GetProcessHandleCount(GetCurrentProcess(), &n) ? (int)n : -1;
+}
+
+vhu_handle sys_handle_new(void)
+{
+    return CreateEventW(NULL, FALSE, FALSE, NULL);
+}
+
+vhu_handle sys_odd_handle_new(void)
+{
+    return CreateMutexW(NULL, FALSE, NULL);
+}
+
+bool sys_handle_is_open(vhu_handle handle)
+{
+    DWORD flags;
+
+    return GetHandleInformation(handle, &flags);
+}
+
+bool sys_handle_is_inherited(vhu_handle handle)
+{
+    DWORD flags = 0;
+
+    GetHandleInformation(handle, &flags);
+    return flags & HANDLE_FLAG_INHERIT;
+}
+
+bool sys_handles_same(vhu_handle a, vhu_handle b)
+{
+    typedef BOOL(WINAPI * compare_fn)(HANDLE, HANDLE);
+    const FARPROC f = GetProcAddress(GetModuleHandleW(L"kernelbase.dll"), "CompareObjectHandles");
+    compare_fn compare = NULL;
+
+    memcpy(&compare, &f, sizeof(compare));
+    return compare && compare(a, b);
+}
+
+void sys_address_new(sys_address *out)
+{
+    static unsigned number;
+
+    snprintf(out->text, sizeof(out->text), "\\\\.\\pipe\\vhu-test-%lu-%u", GetCurrentProcessId(),
+             ++number);
+}
+
+void sys_address_clear(sys_address *address)
+{
+    (void)address; /* a pipe ends with its last handle */
+}
+
+void sys_sleep_ms(unsigned ms)
+{
+    Sleep(ms);
+}
+
+bool sys_is_wine(void)
+{
+    return GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != NULL;
+}

@@ -1,11 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# What every target of ours is compiled with.
+# The verbs of the other lists, and what every target of ours is compiled with.
 
-function(vhu_compile_options target)
-    target_compile_options(${target} PRIVATE
+# The port, its libraries, and what headers of the system are asked for.
+if(WIN32)
+    set(VHU_PORT windows)
+    set(VHU_SYSTEM_LIBRARIES advapi32 ntdll)
+    set(VHU_SYSTEM_DEFINITIONS
+        _WIN32_WINNT=0x0A00 WIN32_LEAN_AND_MEAN _CRT_SECURE_NO_WARNINGS __USE_MINGW_ANSI_STDIO=1)
+else()
+    set(VHU_PORT posix)
+    set(VHU_SYSTEM_LIBRARIES "")
+    set(VHU_SYSTEM_DEFINITIONS _GNU_SOURCE)
+endif()
+
+if(MSVC)
+    set(VHU_COMPILE_OPTIONS /utf-8 /experimental:c11atomics /W4 $<$<BOOL:${VHU_WERROR}>:/WX>)
+    set(VHU_HEADER_OPTIONS /W4)
+else()
+    set(VHU_COMPILE_OPTIONS
         -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
         -Wvla -Wundef -Wpointer-arith -Wcast-qual -Wformat=2
         $<$<BOOL:${VHU_WERROR}>:-Werror>)
+    set(VHU_HEADER_OPTIONS -Wall -Wextra -pedantic)
+endif()
+
+function(vhu_compile_options target)
+    target_compile_definitions(${target} PRIVATE ${VHU_SYSTEM_DEFINITIONS})
+    target_compile_options(${target} PRIVATE ${VHU_COMPILE_OPTIONS})
     if(VHU_SANITIZE)
         target_compile_options(${target} PRIVATE
             -fsanitize=${VHU_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -17,9 +38,23 @@ function(vhu_compile_options target)
     endif()
 endfunction()
 
+# Sets `out` if the target, or one that it needs, is in the list VHU_LEFT_OUT; it gets there itself then.
+function(vhu_left_out out target)
+    get_property(left_out GLOBAL PROPERTY VHU_LEFT_OUT)
+    set(${out} FALSE PARENT_SCOPE)
+    foreach(needed ${target} ${ARGN})
+        if(needed IN_LIST left_out)
+            message(STATUS "Left out: ${target}")
+            set_property(GLOBAL APPEND PROPERTY VHU_LEFT_OUT ${target})
+            set(${out} TRUE PARENT_SCOPE)
+            return()
+        endif()
+    endforeach()
+endfunction()
+
 # A library, static (name) and shared (name_shared), of the same sources.
 function(vhu_library name)
-    cmake_parse_arguments(ARG "" "" "SOURCES;INCLUDES;DEFINITIONS;LINK" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "SOURCES;INCLUDES;LINK" ${ARGN})
     foreach(kind STATIC SHARED)
         set(target ${name})
         set(suffix "")
@@ -33,7 +68,6 @@ function(vhu_library name)
             $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
         target_include_directories(${target} PRIVATE ${ARG_INCLUDES})
-        target_compile_definitions(${target} PRIVATE ${ARG_DEFINITIONS})
         foreach(dependency ${ARG_LINK})
             if(TARGET ${dependency}${suffix})
                 target_link_libraries(${target} PUBLIC ${dependency}${suffix})
@@ -45,15 +79,30 @@ function(vhu_library name)
             OUTPUT_NAME ${name} VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
         install(TARGETS ${target}
             ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-            LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+            LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+            RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     endforeach()
+    target_compile_definitions(${name}_shared PRIVATE VHU_SHARED_BUILD INTERFACE VHU_SHARED)
+    if(MSVC)
+        # Else it has the name of the DLL's import library.
+        set_target_properties(${name} PROPERTIES PREFIX lib)
+    endif()
 endfunction()
 
-# A program on the static libraries.
+# A program on the static libraries. RUNS: programs that it starts, as NAME=target, whose path it gets as the macro NAME.
 function(vhu_program name)
-    cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK;RUNS" ${ARGN})
+    list(TRANSFORM ARG_RUNS REPLACE "^.*=" "" OUTPUT_VARIABLE programs)
+    vhu_left_out(left_out ${name} ${ARG_LINK} ${programs})
+    if(left_out)
+        return()
+    endif()
     add_executable(${name} ${ARG_SOURCES})
     vhu_compile_options(${name})
-    target_compile_definitions(${name} PRIVATE _GNU_SOURCE)
     target_link_libraries(${name} PRIVATE ${ARG_LINK})
+    foreach(run ${ARG_RUNS})
+        string(REGEX MATCH "^(.*)=(.*)$" run ${run})
+        add_dependencies(${name} ${CMAKE_MATCH_2})
+        target_compile_definitions(${name} PRIVATE ${CMAKE_MATCH_1}="$<TARGET_FILE:${CMAKE_MATCH_2}>")
+    endforeach()
 endfunction()

@@ -4,7 +4,7 @@
 # The port, its libraries, and what headers of the system are asked for.
 if(WIN32)
     set(VHU_PORT windows)
-    set(VHU_SYSTEM_LIBRARIES advapi32 ntdll)
+    set(VHU_SYSTEM_LIBRARIES advapi32 bcrypt ntdll)
     set(VHU_SYSTEM_DEFINITIONS
         _WIN32_WINNT=0x0A00 WIN32_LEAN_AND_MEAN _CRT_SECURE_NO_WARNINGS __USE_MINGW_ANSI_STDIO=1)
 else()

@@ -117,3 +117,11 @@ int vhu__sealed_attributes(SECURITY_ATTRIBUTES *out)
         return vhu__win32_error(GetLastError());
     return 0;
 }
+
+/* Of Windows 10 and later; in no header. */
+NTSYSAPI NTSTATUS NTAPI NtCompareObjects(HANDLE a, HANDLE b);
+
+bool vhu__handle_same(HANDLE a, HANDLE b)
+{
+    return is_handle(a) && is_handle(b) && NT_SUCCESS(NtCompareObjects(a, b));
+}

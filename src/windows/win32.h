@@ -26,6 +26,9 @@ int vhu__handle_examine(HANDLE handle, vhu__handle_type *type, ACCESS_MASK *acce
 /* Whether it is of this type and has at least this access: 0, VHU_EINVAL, VHU_EPERM. */
 int vhu__handle_require(HANDLE handle, vhu__handle_type type, ACCESS_MASK access);
 
+/* Whether both are of the same object. */
+bool vhu__handle_same(HANDLE a, HANDLE b);
+
 /* No child process is to inherit it. */
 int vhu__handle_harden(HANDLE handle);
 

@@ -132,7 +132,7 @@ static void build_payload(message *m)
         break;
     case VHU_REQ_GET_INFLIGHT_FD:
     case VHU_REQ_SET_INFLIGHT_FD:
-        put(m, 0, &inflight, sizeof(inflight));
+        put(m, 0, &inflight, 20); /* the rest is padding, and could be anything */
         break;
     default: /* zeroes are as good as anything: ring 0, number 0, save */
         break;

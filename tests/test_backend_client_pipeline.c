@@ -254,13 +254,111 @@ static void test_free_under_way(void **state)
     }
 }
 
+/* --- what the client remembers --- */
+
+/* Features count when they are acknowledged or, without that, when they are sent. */
+static void test_features_refused(void **state)
+{
+    const uint64_t fewer = VHU_BIT(VHU_F_PROTOCOL_FEATURES);
+
+    (void)state;
+    client_rig_open(&r, PAIR_STREAM, RIG_BEGUN, NULL);
+    client_rig_negotiate_without(&r, 0);
+    for (int ack = 0; ack < 2; ack++) {
+        vhu_backend_client_set_ack(r.client, ack);
+        vhu_backend_client_begin(r.client);
+        assert_int_equal(vhu_backend_client_set_features(r.client, fewer), VHU_EPENDING);
+        assert_int_equal(vhu_backend_client_features(r.client), CLIENT_FEATURES);
+        assert_int_equal(client_rig_finish(&r), 0);
+        assert_int_equal(vhu_backend_client_features(r.client), fewer);
+        vhu_backend_client_begin(r.client);
+        vhu_backend_client_set_features(r.client, CLIENT_FEATURES);
+        assert_int_equal(client_rig_finish(&r), 0);
+    }
+    r.back.fake.result[FAKE_set_features] = VHU_EINVAL;
+    vhu_backend_client_begin(r.client);
+    assert_int_equal(vhu_backend_client_set_features(r.client, fewer), VHU_EPENDING);
+    assert_int_equal(client_rig_finish(&r), VHU_EREFUSED);
+    assert_int_equal(vhu_backend_client_features(r.client), CLIENT_FEATURES);
+    client_rig_close(&r);
+}
+
+static int begin_and_finish(int (*request)(vhu_backend_client *client))
+{
+    vhu_backend_client_begin(r.client);
+    assert_int_equal(request(r.client), VHU_EPENDING);
+    return client_rig_finish(&r);
+}
+
+static void add_memory(int expected)
+{
+    call memory;
+
+    call_open(&memory, VHU_REQ_ADD_MEM_REG);
+    assert_int_equal(client_rig_call(&r, &memory), expected);
+    call_close(&memory);
+}
+
+/* Whether memory is answered with addresses goes by what the back-end has agreed to. */
+static void test_postcopy_refused(void **state)
+{
+    (void)state;
+    client_rig_open(&r, PAIR_STREAM, RIG_BEGUN, NULL);
+    client_rig_negotiate_without(&r, 0);
+    assert_int_equal(vhu_backend_client_mem_mapped(r.client), VHU_ESTATE);
+    r.back.fake.result[FAKE_postcopy_listen] = VHU_EIO;
+    assert_int_equal(begin_and_finish(vhu_backend_client_postcopy_listen), VHU_EREFUSED);
+    add_memory(0);
+    assert_int_equal(vhu_backend_client_mem_mapped(r.client), VHU_ESTATE);
+    r.back.fake.result[FAKE_postcopy_listen] = 0;
+    assert_int_equal(begin_and_finish(vhu_backend_client_postcopy_listen), 0);
+    add_memory(0);
+    r.back.fake.result[FAKE_postcopy_end] = VHU_EIO;
+    assert_int_equal(begin_and_finish(vhu_backend_client_postcopy_end), VHU_EREFUSED);
+    assert_int_equal(begin_and_finish(vhu_backend_client_mem_mapped), 0);
+    assert_int_equal(r.back.fake.calls[FAKE_postcopy_mapped], 1);
+    add_memory(0);
+    r.back.fake.result[FAKE_postcopy_end] = 0;
+    assert_int_equal(begin_and_finish(vhu_backend_client_postcopy_end), 0);
+    assert_int_equal(vhu_backend_client_mem_mapped(r.client), VHU_ESTATE);
+    add_memory(0);
+    client_rig_close(&r);
+}
+
+/* While that is not known the answer to a memory request cannot be told, and the end of one. */
+static void test_postcopy_under_way(void **state)
+{
+    static int (*const turns[])(vhu_backend_client *) = {vhu_backend_client_postcopy_listen,
+                                                         vhu_backend_client_postcopy_end};
+    call memory;
+
+    (void)state;
+    client_rig_open(&r, PAIR_STREAM, RIG_BEGUN, NULL);
+    client_rig_negotiate_without(&r, 0);
+    for (size_t i = 0; i < VHU__COUNT(turns); i++) {
+        call_open(&memory, VHU_REQ_SET_MEM_TABLE);
+        vhu_backend_client_begin(r.client);
+        assert_int_equal(turns[i](r.client), VHU_EPENDING);
+        assert_int_equal(call_send(&memory, r.client), VHU_ESTATE);
+        assert_int_equal(client_rig_finish(&r), 0);
+        vhu_backend_client_begin(r.client);
+        assert_int_equal(call_send(&memory, r.client), VHU_EPENDING);
+        assert_int_equal(vhu_backend_client_mem_mapped(r.client), VHU_ESTATE);
+        assert_int_equal(client_rig_finish(&r), 0);
+        call_close(&memory);
+    }
+    client_rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_all_at_once),     leakcheck_test(test_one_fails),
-        leakcheck_test(test_max_calls),       leakcheck_test(test_full),
-        leakcheck_test(test_full_both_ways),  leakcheck_test(test_full_blocking),
-        leakcheck_test(test_full_of_handles), leakcheck_test(test_free_under_way),
+        leakcheck_test(test_all_at_once),        leakcheck_test(test_one_fails),
+        leakcheck_test(test_max_calls),          leakcheck_test(test_full),
+        leakcheck_test(test_full_both_ways),     leakcheck_test(test_full_blocking),
+        leakcheck_test(test_full_of_handles),    leakcheck_test(test_free_under_way),
+        leakcheck_test(test_features_refused),   leakcheck_test(test_postcopy_refused),
+        leakcheck_test(test_postcopy_under_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,7 +92,11 @@ VHU_API int vhu_backend_client_wait(vhu_backend_client *client, int timeout_ms);
 /* Milliseconds until the first request's time is up; -1: none. Then call finish. */
 VHU_API int vhu_backend_client_deadline_ms(const vhu_backend_client *client);
 
-/* What was negotiated by the functions below. */
+/*
+ * What was negotiated by the functions below, which decides what may be sent. Features count when
+ * SET_FEATURES is done; while it is under way, or if it is refused, those before them do. Protocol
+ * features, which are never acknowledged, count as soon as they are set.
+ */
 VHU_API uint64_t vhu_backend_client_features(const vhu_backend_client *client);
 VHU_API uint64_t vhu_backend_client_protocol_features(const vhu_backend_client *client);
 
@@ -152,6 +156,7 @@ VHU_API int vhu_backend_client_create_crypto_session(vhu_backend_client *client,
 VHU_API int vhu_backend_client_close_crypto_session(vhu_backend_client *client, uint64_t id);
 /* *uffd is the caller's. */
 VHU_API int vhu_backend_client_postcopy_advise(vhu_backend_client *client, vhu_handle *uffd);
+/* Memory requests are VHU_ESTATE while this or postcopy_end is under way. */
 VHU_API int vhu_backend_client_postcopy_listen(vhu_backend_client *client);
 VHU_API int vhu_backend_client_postcopy_end(vhu_backend_client *client);
 /*

@@ -11,9 +11,12 @@
 struct vhu_backend_client {
     vhu__rpc rpc;
     vhu_frontend_server *channel;
-    bool begun;           /* calls are not waited for */
-    bool postcopy;        /* between POSTCOPY_LISTEN and _END */
-    uint32_t to_be_ended; /* the memory request that mem_mapped ends; 0: none */
+    bool begun; /* calls are not waited for */
+    /*
+     * 0: not in postcopy; else the code of the memory request that mem_mapped has to end, or
+     * POSTCOPY_LISTEN if there is none.
+     */
+    uint64_t postcopy;
     uint64_t offered;
     uint64_t offered_protocol;
 };
@@ -32,10 +35,10 @@ vhu__take vhu__take_state;
 vhu__take vhu__take_table;
 vhu__take vhu__take_region;
 
-/* Send, and wait for the outcome unless calls are only begun. `request` NULL: a private one. */
 /* Serve the attached channel, as vhu_frontend_server_serve(). */
 int vhu__backend_client_serve_channel(vhu_backend_client *client);
 
+/* Send, and wait for the outcome unless calls are only begun. `request` NULL: a private one. */
 int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *request,
                              const vhu__message *message);
 

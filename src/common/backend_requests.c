@@ -48,7 +48,7 @@ static int invalid(client *c, uint32_t code, const char *why)
     return vhu__rpc_refuse(&c->rpc, vhu_frontend_request_name(code), VHU_EINVAL, why);
 }
 
-/* Whether it can be assumed that the back-end does it. */
+/* Of what is never acknowledged: whether it can be assumed that the back-end does it. */
 static bool sent(int r)
 {
     return r == 0 || r == VHU_EPENDING;
@@ -66,13 +66,12 @@ int vhu_backend_client_get_features(client *c, uint64_t *features)
 
 int vhu_backend_client_set_features(client *c, uint64_t features)
 {
-    int r;
-
     features &= c->offered;
-    r = send_u64(c, VHU_REQ_SET_FEATURES, features);
-    if (sent(r))
-        c->rpc.features = features;
-    return r;
+    return send_message(c, &(message){.code = VHU_REQ_SET_FEATURES,
+                                      .payload = &features,
+                                      .len = sizeof(features),
+                                      .settles = &c->rpc.features,
+                                      .value = features});
 }
 
 int vhu_backend_client_get_protocol_features(client *c, uint64_t *features)
@@ -141,16 +140,17 @@ int vhu_backend_client_get_status(client *c, uint64_t *status)
 /* In postcopy a memory request is answered with addresses, and mem_mapped has to follow. */
 static int send_memory(client *c, message *m, vhu__take *take, vhu_mem_region *regions)
 {
-    int r;
-
+    if (vhu__rpc_is_under_way(&c->rpc, VHU_REQ_POSTCOPY_LISTEN) ||
+        vhu__rpc_is_under_way(&c->rpc, VHU_REQ_POSTCOPY_END))
+        return vhu__rpc_refuse(&c->rpc, vhu_frontend_request_name(m->code), VHU_ESTATE,
+                               "whether it is postcopy is not known yet");
     if (c->postcopy) {
         m->take = take;
         m->out = regions;
+        m->settles = &c->postcopy;
+        m->value = m->code;
     }
-    r = send_message(c, m);
-    if (c->postcopy && sent(r))
-        c->to_be_ended = m->code;
-    return r;
+    return send_message(c, m);
 }
 
 int vhu_backend_client_set_mem_table(client *c, vhu_mem_region *regions, size_t n,
@@ -197,14 +197,14 @@ int vhu_backend_client_mem_mapped(client *c)
     const uint64_t value = 0;
     int r;
 
-    if (c->to_be_ended == 0)
-        return VHU_ESTATE;
-    r = send_message(c, &(message){.code = c->to_be_ended,
+    if (c->postcopy == 0 || c->postcopy == VHU_REQ_POSTCOPY_LISTEN)
+        return vhu__rpc_refuse(&c->rpc, "mem_mapped", VHU_ESTATE, "no memory waits for it");
+    r = send_message(c, &(message){.code = (uint32_t)c->postcopy,
                                    .payload = &value,
                                    .len = sizeof(value),
                                    .ask = VHU__ASK_NEVER});
     if (sent(r))
-        c->to_be_ended = 0;
+        c->postcopy = VHU_REQ_POSTCOPY_LISTEN;
     return r;
 }
 
@@ -443,21 +443,18 @@ int vhu_backend_client_postcopy_advise(client *c, vhu_handle *uffd)
 /* Some back-ends answer this in any case: so ask. */
 int vhu_backend_client_postcopy_listen(client *c)
 {
-    int r = send_message(c, &(message){.code = VHU_REQ_POSTCOPY_LISTEN, .ask = VHU__ASK_ALWAYS});
-
-    c->postcopy = c->postcopy || sent(r);
-    return r;
+    return send_message(c, &(message){.code = VHU_REQ_POSTCOPY_LISTEN,
+                                      .ask = VHU__ASK_ALWAYS,
+                                      .settles = c->postcopy ? NULL : &c->postcopy,
+                                      .value = VHU_REQ_POSTCOPY_LISTEN});
 }
 
 int vhu_backend_client_postcopy_end(client *c)
 {
-    int r = send_message(c, &(message){.code = VHU_REQ_POSTCOPY_END, .take = vhu__take_ack});
-
-    if (sent(r)) {
-        c->postcopy = false;
-        c->to_be_ended = 0;
-    }
-    return r;
+    return send_message(c, &(message){.code = VHU_REQ_POSTCOPY_END,
+                                      .take = vhu__take_ack,
+                                      .settles = &c->postcopy,
+                                      .value = 0});
 }
 
 int vhu_backend_client_set_device_state_fd(client *c, const vhu_device_state *state,

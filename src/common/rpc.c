@@ -86,6 +86,8 @@ int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message
                       .out = m->out,
                       .also = m->also,
                       .count = m->count,
+                      .settles = m->settles,
+                      .value = m->value,
                       .status = status};
     bool wanted = m->ask == VHU__ASK_ALWAYS || (m->ask == VHU__ASK_IF_WANTED && rpc->ack);
     bool ack = !m->take && wanted && vhu__rpc_has(rpc, VHU_PF_REPLY_ACK);
@@ -118,6 +120,8 @@ static void conclude(vhu__rpc *rpc, int status, vhu_handle *handle)
 
     rpc->first = (rpc->first + 1) % VHU_MAX_CALLS;
     rpc->num_calls--;
+    if (status == 0 && call.settles)
+        *call.settles = call.value;
     if (call.status)
         *call.status = status;
     else if (rpc->done)
@@ -216,6 +220,15 @@ bool vhu__rpc_awaits_reply(const vhu__rpc *rpc)
     uint32_t last = (rpc->first + rpc->num_calls - 1) % VHU_MAX_CALLS;
 
     return rpc->num_calls > 0 && rpc->calls[last].take;
+}
+
+bool vhu__rpc_is_under_way(const vhu__rpc *rpc, uint32_t code)
+{
+    for (uint32_t i = 0; i < rpc->num_calls; i++) {
+        if (rpc->calls[(rpc->first + i) % VHU_MAX_CALLS].code == code)
+            return true;
+    }
+    return false;
 }
 
 int vhu__rpc_turn(vhu__rpc *rpc)

@@ -44,6 +44,8 @@ typedef struct vhu__message {
     void *out;       /* where `take` stores */
     void *also;
     uint32_t count;
+    uint64_t *settles; /* becomes `value` when it is done, and not if it is refused; or NULL */
+    uint64_t value;
 } vhu__message;
 
 /* A request under way. */
@@ -55,6 +57,8 @@ struct vhu__call {
     void *out;
     void *also;
     uint32_t count;
+    uint64_t *settles;
+    uint64_t value;
     int *status;       /* where the outcome goes; NULL: to `done`, or into `failure` */
     uint64_t deadline; /* 0: none */
 };
@@ -93,6 +97,9 @@ int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message
 
 /* Whether what was sent last has a reply to come. */
 bool vhu__rpc_awaits_reply(const vhu__rpc *rpc);
+
+/* Whether a request of this code is under way. */
+bool vhu__rpc_is_under_way(const vhu__rpc *rpc, uint32_t code);
 
 /*
  * Take the replies that are here. VHU_EAGAIN: some are to come, or requests are queued still. 0:

@@ -213,7 +213,7 @@ static void test_full_of_handles(void **state)
     vhu_backend_client_begin(r.client);
     do {
         result = vhu_backend_client_set_config(r.client, 0, config, sizeof(config), 0);
-        /* Sent or queued, it is done; what is queued stays. */
+        /* What was sent is done. */
         vhu_backend_client_finish(r.client);
         vhu_backend_client_begin(r.client);
     } while (result == VHU_EPENDING);

@@ -482,8 +482,9 @@ static void test_full(void **state)
     } while (r == 0);
     assert_int_equal(r, VHU_EOVERFLOW);
     assert_true(vhu_conn_is_open(t.conn));
-    assert_int_equal(t.num_told, accepted);
+    assert_true(t.num_told < accepted);
     assert_int_equal(finish(), 0);
+    assert_int_equal(t.num_told, accepted);
     while (vhu_conn_wait(t.server_conn, 0) == 0)
         vhu_frontend_server_serve(t.server);
     assert_int_equal(t.fake.calls, accepted);

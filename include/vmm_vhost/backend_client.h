@@ -44,7 +44,10 @@ extern "C" {
 
 typedef struct vhu_backend_client_options {
     size_t size; /* sizeof(vhu_backend_client_options) */
-    /* Milliseconds from sending a request to its reply; 0: 10000, negative: no limit. */
+    /*
+     * Milliseconds for a request until its reply has come or, without one, until the back-end has
+     * made room for it; 0: 10000, negative: no limit.
+     */
     int timeout_ms;
 } vhu_backend_client_options;
 

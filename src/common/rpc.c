@@ -33,6 +33,12 @@ int vhu__rpc_refuse(vhu__rpc *rpc, const char *name, int code, const char *why)
     return vhu__conn_fail(rpc->conn, code, "%s: %s", name, why);
 }
 
+/* Under way, the oldest first. */
+static const vhu__call *call_at(const vhu__rpc *rpc, uint32_t i)
+{
+    return &rpc->calls[(rpc->first + i) % VHU_MAX_CALLS];
+}
+
 /* --- sending --- */
 
 /* What can be said against a request before it is sent. */
@@ -168,9 +174,20 @@ static int judge(vhu__rpc *rpc, const vhu__call *call, const vhu_msg_header *hea
     return r;
 }
 
-/* Take the reply to the oldest call, which has one. */
+/* How many calls without a reply there are before the first that has one. */
+static uint32_t count_unanswered(const vhu__rpc *rpc)
+{
+    uint32_t n = 0;
+
+    while (n < rpc->num_calls && !call_at(rpc, n)->take)
+        n++;
+    return n;
+}
+
+/* Take the reply to the first call that has one. Who sends it has read those before it, too. */
 static int take_reply(vhu__rpc *rpc)
 {
+    uint32_t before = count_unanswered(rpc);
     vhu_handle handles[VHU_MAX_HANDLES];
     vhu__reply reply = {.handles = handles};
     vhu_msg_header header;
@@ -183,9 +200,11 @@ static int take_reply(vhu__rpc *rpc)
     handles[0] = VHU_NO_HANDLE;
     reply.size = header.size;
     reply.num_handles = vhu__conn_take_handles(rpc->conn, handles, VHU_MAX_HANDLES);
-    r = judge(rpc, &rpc->calls[rpc->first], &header, &reply);
+    r = judge(rpc, call_at(rpc, before), &header, &reply);
     vhu__conn_consume(rpc->conn);
     if (r != VHU_EINVALID_MESSAGE) {
+        while (before-- > 0)
+            conclude(rpc, 0, NULL);
         conclude(rpc, r, &handles[0]);
         r = 0;
     }
@@ -206,41 +225,52 @@ static int starved(vhu__rpc *rpc)
     uint64_t now = os_now_ms();
 
     for (uint32_t i = 0; i < rpc->num_calls; i++) {
-        const vhu__call *call = &rpc->calls[(rpc->first + i) % VHU_MAX_CALLS];
+        const vhu__call *call = call_at(rpc, i);
 
         if (call->deadline != 0 && now >= call->deadline)
             return vhu__rpc_poison(
-                rpc, vhu__conn_fail(rpc->conn, VHU_ETIMEDOUT, "%s: no reply in time", call->name));
+                rpc, vhu__conn_fail(rpc->conn, VHU_ETIMEDOUT, "%s: %s in time", call->name,
+                                    call->take ? "no reply" : "the peer does not read it"));
     }
     return VHU_EAGAIN;
 }
 
 bool vhu__rpc_awaits_reply(const vhu__rpc *rpc)
 {
-    uint32_t last = (rpc->first + rpc->num_calls - 1) % VHU_MAX_CALLS;
-
-    return rpc->num_calls > 0 && rpc->calls[last].take;
+    return rpc->num_calls > 0 && call_at(rpc, rpc->num_calls - 1)->take;
 }
 
 bool vhu__rpc_is_under_way(const vhu__rpc *rpc, uint32_t code)
 {
     for (uint32_t i = 0; i < rpc->num_calls; i++) {
-        if (rpc->calls[(rpc->first + i) % VHU_MAX_CALLS].code == code)
+        if (call_at(rpc, i)->code == code)
             return true;
     }
     return false;
+}
+
+/* Conclude a call, if one has ended. */
+static int advance(vhu__rpc *rpc)
+{
+    int r;
+
+    if (call_at(rpc, 0)->take)
+        return take_reply(rpc);
+    r = vhu__conn_flush(rpc->conn);
+    if (r == 0)
+        conclude(rpc, 0, NULL);
+    /* A peer that does not read may have to be rid of its replies first. */
+    else if (r == VHU_EAGAIN && count_unanswered(rpc) < rpc->num_calls)
+        r = take_reply(rpc);
+    return r;
 }
 
 int vhu__rpc_turn(vhu__rpc *rpc)
 {
     int r = 0;
 
-    while (r == 0 && rpc->num_calls > 0) {
-        if (rpc->calls[rpc->first].take)
-            r = take_reply(rpc);
-        else
-            conclude(rpc, 0, NULL);
-    }
+    while (r == 0 && rpc->num_calls > 0)
+        r = advance(rpc);
     if (r == 0 && vhu_conn_pending(rpc->conn))
         return unasked(rpc);
     if (r == 0)
@@ -284,7 +314,7 @@ int vhu__rpc_deadline_ms(const vhu__rpc *rpc)
     uint64_t now = os_now_ms();
 
     for (uint32_t i = 0; i < rpc->num_calls; i++) {
-        uint64_t deadline = rpc->calls[(rpc->first + i) % VHU_MAX_CALLS].deadline;
+        uint64_t deadline = call_at(rpc, i)->deadline;
 
         if (deadline != 0)
             soonest = vhu__sooner(soonest, now < deadline ? (int)(deadline - now) : 0);

@@ -53,7 +53,7 @@ struct vhu__call {
     uint32_t code;
     const char *name;
     uint32_t asked;  /* bytes of the request's payload */
-    vhu__take *take; /* NULL: there will be no reply */
+    vhu__take *take; /* NULL: there will be no reply, it is done when it is sent */
     void *out;
     void *also;
     uint32_t count;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The VMM's end of the back channel: requests as they should be, and as they should not. */
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -12,10 +13,19 @@ typedef struct channel {
     vhu_frontend_server *server;
     fake_frontend fake;
     message reply;
+    char warning[100]; /* the last one */
 } channel;
 
 static channel ch;
 static message m;
+
+static void log_line(void *arg, vhu_log_level level, const char *text)
+{
+    channel *c = arg;
+
+    if (level == VHU_LOG_WARNING)
+        snprintf(c->warning, sizeof(c->warning), "%s", text);
+}
 
 static void open_with(int kind, const vhu_frontend_ops *ops, uint64_t features,
                       uint64_t protocol_features)
@@ -24,10 +34,12 @@ static void open_with(int kind, const vhu_frontend_ops *ops, uint64_t features,
                                                  .max_rings = 8,
                                                  .features = features,
                                                  .protocol_features = protocol_features};
+    const vhu_conn_options conn_options = {
+        .size = sizeof(conn_options), .log = log_line, .log_arg = &ch};
     vhu_conn *conn;
 
     memset(&ch, 0, sizeof(ch));
-    pair_open(&ch.peer, &ch.conn, kind, NULL);
+    pair_open(&ch.peer, &ch.conn, kind, &conn_options);
     fake_frontend_init(&ch.fake);
     conn = ch.conn;
     assert_int_equal(vhu_frontend_server_new(&ch.server, &conn, ops, &ch.fake, &options), 0);
@@ -306,6 +318,47 @@ static void test_unsupported(void **state)
     }
 }
 
+/* What is not known here, with nobody waiting for an answer, hurts nothing. */
+static void test_passed_over(void **state)
+{
+    static const struct {
+        uint32_t code;
+        int result; /* of the op; 0: there is none */
+        const char *log;
+    } cases[] = {
+        {1006, 0, "request 1006: unknown, passed over"},
+        {1006, VHU_ENOSYS, "request 1006: unknown, passed over"},
+        {VHU_BACKEND_REQ_CONFIG_CHANGE_MSG, 0,
+         "CONFIG_CHANGE_MSG: not supported here, passed over"},
+        {VHU_BACKEND_REQ_CONFIG_CHANGE_MSG, VHU_ENOSYS,
+         "CONFIG_CHANGE_MSG: not supported here, passed over"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < VHU__COUNT(cases); i++) {
+        vhu_frontend_ops ops = fake_frontend_ops;
+
+        if (cases[i].result == 0) {
+            ops.private_request = NULL;
+            ops.config_changed = NULL;
+        }
+        open_with(PAIR_STREAM, &ops, CHANNEL_FEATURES, CHANNEL_PROTOCOL);
+        ch.fake.result = cases[i].result;
+        memset(&m, 0, sizeof(m));
+        m.header = (vhu_msg_header){cases[i].code, VHU_VERSION_1, 0};
+        m.num_handles = cases[i].code == 1006 ? 2 : 0;
+        assert_int_equal(send_it(&m), VHU_EAGAIN);
+        expect_silence();
+        assert_string_equal(ch.warning, cases[i].log);
+        assert_string_equal(vhu_conn_last_error(ch.conn), "");
+        ch.fake.result = 0;
+        backend_request_build(&backend_specs[0], VHU_FLAG_NEED_REPLY, &m);
+        send_it(&m);
+        assert_int_equal(expect_status(VHU_BACKEND_REQ_IOTLB_MSG, 0), 0);
+        close_channel();
+    }
+}
+
 static void test_private(void **state)
 {
     static const uint32_t codes[] = {0, 11, 12, 1000, UINT32_MAX};
@@ -474,6 +527,7 @@ int main(void)
         leakcheck_test(test_no_notifier),
         leakcheck_test(test_values),
         leakcheck_test(test_unsupported),
+        leakcheck_test(test_passed_over),
         leakcheck_test(test_private),
         leakcheck_test(test_without_reply_ack),
         leakcheck_test(test_pending),

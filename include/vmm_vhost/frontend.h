@@ -19,8 +19,11 @@ extern "C" {
 
 /*
  * What a VMM does for each request; as vhu_backend_ops: arguments are checked before, an op returns
- * 0, a negative VHU_E* or VHU_EPENDING, takes a handle by setting it to VHU_NO_HANDLE, and a NULL
- * op refuses its request.
+ * 0, a negative VHU_E* or VHU_EPENDING, and takes a handle by setting it to VHU_NO_HANDLE.
+ *
+ * A failure is told to a back-end that waits for an answer, and else closes the channel. A request
+ * that is not known here (its op is NULL, or returns VHU_ENOSYS) does not: without an answer to
+ * give it is passed over with a line for the log, VHU_LOG_WARNING, and the channel goes on.
  */
 typedef struct vhu_frontend_ops {
     size_t size; /* sizeof(vhu_frontend_ops) */

@@ -148,6 +148,19 @@ int vhu__conn_fail(vhu_conn *conn, int code, const char *format, ...)
     return code;
 }
 
+void vhu__conn_warn(const vhu_conn *conn, const char *format, ...)
+{
+    char text[sizeof(conn->last_error)];
+    va_list args;
+
+    if (!conn->options.log)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    conn->options.log(conn->options.log_arg, VHU_LOG_WARNING, text);
+}
+
 /* --- deadlines --- */
 
 void vhu__conn_arm(vhu_conn *conn, uint64_t *deadline)

@@ -67,6 +67,9 @@ void vhu__conn_close(vhu_conn *conn);
 /* Set the last error, log it, and return `code`. */
 int vhu__conn_fail(vhu_conn *conn, int code, const char *format, ...) VHU__PRINTF(3, 4);
 
+/* Log something that is no error. */
+void vhu__conn_warn(const vhu_conn *conn, const char *format, ...) VHU__PRINTF(2, 3);
+
 /* Make one over a stream, which is taken in any case. */
 int vhu__conn_from_stream(vhu_conn **out, vhu_stream *stream, const vhu_conn_options *options);
 

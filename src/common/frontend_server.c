@@ -127,16 +127,23 @@ static const struct {
 #undef HANDLER
 };
 
+static int call_op(frontend *f)
+{
+    uint32_t code = f->base.header.request;
+
+    if (!f->base.request && f->ops.private_request)
+        return vhu__server_private(&f->base, f->ops.private_request, f->self);
+    if (!f->base.request || !vhu__has_op(&f->ops, handlers[code].op))
+        return VHU_ENOSYS;
+    return handlers[code].handle(f);
+}
+
+/* A back-end may try what this end has never heard of, and the rest must not suffer from it. */
 static int dispatch(vhu__server *server)
 {
-    frontend *f = (frontend *)server;
-    uint32_t code = server->header.request;
+    int r = call_op((frontend *)server);
 
-    if (!server->request)
-        return vhu__server_private(server, f->ops.private_request, f->self);
-    if (!vhu__has_op(&f->ops, handlers[code].op))
-        return vhu__server_unsupported(server);
-    return handlers[code].handle(f);
+    return r == VHU_ENOSYS ? vhu__server_pass_over(server) : r;
 }
 
 static const vhu__role role = {vhu__backend_request, dispatch, NULL};

@@ -117,11 +117,6 @@ int vhu__server_private(vhu__server *server, vhu__private_op *op, void *self)
               n);
 }
 
-int vhu__server_unsupported(vhu__server *server)
-{
-    return vhu__server_refuse(server, VHU_ENOSYS, "not supported here");
-}
-
 /* --- the one exit --- */
 
 static bool asked_for_ack(const vhu__server *server)
@@ -139,6 +134,22 @@ static vhu__reply_kind reply_kind(const vhu__server *server)
     if (kind == VHU__REPLY_MEMORY && !server->reply_regions)
         return VHU__REPLY_ACK;
     return kind;
+}
+
+int vhu__server_unsupported(vhu__server *server)
+{
+    return vhu__server_refuse(server, VHU_ENOSYS, "not supported here");
+}
+
+int vhu__server_pass_over(vhu__server *server)
+{
+    if (reply_kind(server) != VHU__REPLY_ACK || asked_for_ack(server))
+        return vhu__server_unsupported(server);
+    if (server->request)
+        vhu__conn_warn(server->conn, "%s: not supported here, passed over", server->request->name);
+    else
+        vhu__conn_warn(server->conn, "request %u: unknown, passed over", server->header.request);
+    return 0;
 }
 
 static vhu__failure_kind failure_kind(const vhu__server *server)

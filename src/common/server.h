@@ -119,4 +119,7 @@ typedef int vhu__private_op(void *self, uint32_t request, const void *payload, u
 int vhu__server_private(vhu__server *server, vhu__private_op *op, void *self);
 int vhu__server_unsupported(vhu__server *server);
 
+/* The same, but if nobody waits for an answer it is let pass with a warning. */
+int vhu__server_pass_over(vhu__server *server);
+
 #endif

@@ -256,6 +256,9 @@ static void test_wrong_contents(void **state)
         {VHU_REQ_GET_VRING_BASE, 0, 0, 0, 3, VHU_EINVALID_MESSAGE}, /* another ring */
         {VHU_REQ_GET_CONFIG, 12, 0, 0, 0, VHU_EREFUSED},            /* header only */
         {VHU_REQ_GET_CONFIG, 11, 0, 0, 0, VHU_EINVALID_MESSAGE},
+        {VHU_REQ_GET_CONFIG, 0, 0, 0, 4, VHU_EREFUSED}, /* of no bytes, it says */
+        {VHU_REQ_GET_CONFIG, 0, 0, 0, UINT64_C(8) << 32, VHU_EINVALID_MESSAGE}, /* other bytes */
+        {VHU_REQ_GET_CONFIG, 0, 0, 0, 4 | UINT64_C(7) << 32, VHU_EINVALID_MESSAGE},
         {VHU_REQ_SET_DEVICE_STATE_FD, 0, 1, 0, 0x100, VHU_EINVALID_MESSAGE}, /* none, and one */
         {VHU_REQ_SET_DEVICE_STATE_FD, 0, 0, 0, 0x000, VHU_EINVALID_MESSAGE}, /* one, and none */
         {VHU_REQ_SET_DEVICE_STATE_FD, 0, 0, 0, 0x0ff, VHU_EREFUSED},

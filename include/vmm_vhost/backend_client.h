@@ -28,6 +28,10 @@
  *                          requests can only be begun: the connection is closed
  * vhu_conn_last_error() says it in words.
  *
+ * A reply tells which request it is for by nothing but the code. So a duplicate that comes late is
+ * taken for the reply to the next request, and is found out only if that has another code, or if
+ * what is in it does not fit.
+ *
  * Handles given to a request are sent and stay the caller's. One thread at a time.
  */
 #ifndef VMM_VHOST_BACKEND_CLIENT_H
@@ -148,7 +152,7 @@ VHU_API int vhu_backend_client_set_backend_req_fd(vhu_backend_client *client, vh
 VHU_API int vhu_backend_client_iotlb_msg(vhu_backend_client *client, const vhu_iotlb_msg *msg);
 VHU_API int vhu_backend_client_set_vring_endian(vhu_backend_client *client, uint32_t ring,
                                                 bool big_endian);
-/* len <= VHU_MAX_CONFIG - offset. */
+/* len <= VHU_MAX_CONFIG - offset. The reply must be of the bytes that were asked for. */
 VHU_API int vhu_backend_client_get_config(vhu_backend_client *client, uint32_t offset, void *buf,
                                           uint32_t len);
 VHU_API int vhu_backend_client_set_config(vhu_backend_client *client, uint32_t offset,

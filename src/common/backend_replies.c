@@ -51,14 +51,23 @@ int vhu__take_base(const vhu__call *call, const vhu__reply *reply)
     return 0;
 }
 
-/* A failure is a reply of no bytes, or of the header alone. */
+/* A failure is a reply of no bytes, of the header alone, or one that says that it has none. */
 int vhu__take_config(const vhu__call *call, const vhu__reply *reply)
 {
-    if (is(reply, 0, 0) || (call->count > 0 && is(reply, VHU__WIRE_CONFIG_HEADER, 0)))
+    uint32_t len = call->asked - VHU__WIRE_CONFIG_HEADER;
+    vhu_config_header config;
+
+    if (is(reply, 0, 0) || (len > 0 && is(reply, VHU__WIRE_CONFIG_HEADER, 0)))
         return VHU_EREFUSED;
     if (!is(reply, call->asked, 0))
         return VHU_EINVALID_MESSAGE;
-    memcpy(call->out, reply->payload + VHU__WIRE_CONFIG_HEADER, call->count);
+    memcpy(&config, reply->payload, sizeof(config));
+    if (config.size == 0 && len > 0)
+        return VHU_EREFUSED;
+    /* Some set flags of their own. */
+    if (config.offset != call->count || config.size != len)
+        return VHU_EINVALID_MESSAGE;
+    memcpy(call->out, reply->payload + VHU__WIRE_CONFIG_HEADER, len);
     return 0;
 }
 

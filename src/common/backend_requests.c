@@ -354,7 +354,7 @@ int vhu_backend_client_get_config(client *c, uint32_t offset, void *buf, uint32_
                                       .len = VHU__WIRE_CONFIG_HEADER + len,
                                       .take = vhu__take_config,
                                       .out = buf,
-                                      .count = len});
+                                      .count = offset});
 }
 
 int vhu_backend_client_set_config(client *c, uint32_t offset, const void *buf, uint32_t len,

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The VMM's kit against back-ends that refuse, leave, are killed, and are not all alike. */
+#include "test_remote_fixture.h"
+
+#include <string.h>
+
+#define SLOTS VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)
+
+/* Killed with requests out, some of them done out of order. */
+static void test_reconnect(void **state)
+{
+    guest g;
+
+    (void)state;
+    guest_open(&g, NULL);
+    guest_start(&g);
+    guest_exercise(&g);
+    g.script->num_done = 32 + 5;
+    atomic_store(&g.script->taken, 0);
+    guest_submit(&g, 0, 0, 20);
+    guest_collect(&g, 0, 5);
+    guest_kill_backend(&g);
+    g.script->num_done = 0;
+    while (vhu_remote_serve(g.remote) == 0)
+        assert_int_equal(vhu_conn_wait(vhu_remote_conn(g.remote), 60000), 0);
+    assert_false(vhu_remote_is_connected(g.remote));
+    assert_true(vhu_remote_is_running(g.remote));
+    assert_int_equal(vhu_driver_ring_in_use(g.rings[0]), 15);
+    assert_int_equal(vhu_driver_ring_replay(g.rings[0]), 0);
+    assert_int_equal(guest_connect(&g), 0);
+    guest_collect(&g, 0, 15);
+    guest_exercise(&g);
+    assert_int_equal(vhu_remote_stop(g.remote), 0);
+    assert_int_equal(vhu_remote_ring_base(g.remote, 0), 52);
+    guest_close(&g);
+}
+
+/* Stopped after the back-end has gone: the base is what the driver has seen. */
+static void test_stop_without_backend(void **state)
+{
+    guest g;
+
+    (void)state;
+    guest_open(&g, NULL);
+    guest_start(&g);
+    guest_exercise(&g);
+    guest_kill_backend(&g);
+    assert_true(vhu_remote_stop(g.remote) < 0);
+    assert_false(vhu_remote_is_running(g.remote));
+    assert_int_equal(vhu_remote_ring_base(g.remote, 1), 16);
+    assert_int_equal(guest_connect(&g), 0);
+    assert_int_equal(vhu_remote_start(g.remote), 0);
+    guest_exercise(&g);
+    vhu_remote_disconnect(g.remote);
+    guest_reap_backend(&g);
+    assert_int_equal(vhu_remote_stop(g.remote), 0);
+    assert_int_equal(vhu_remote_ring_base(g.remote, 1), 32);
+    guest_close(&g);
+}
+
+static void be_fake(guest *g)
+{
+    g->script->is_fake = true;
+    fake_backend_init(&g->script->fake);
+    g->script->fake.protocol_features = UINT64_MAX & ~SLOTS;
+}
+
+static void test_lost_feature(void **state)
+{
+    const vhu_remote_options options = {.features = VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(0)};
+    guest g;
+
+    (void)state;
+    guest_open(&g, &options);
+    be_fake(&g);
+    guest_start(&g);
+    assert_int_equal(vhu_remote_features(g.remote), options.features);
+    guest_kill_backend(&g);
+    vhu_remote_disconnect(g.remote);
+    g.script->fake.features = VHU_BIT(VHU_F_VERSION_1);
+    assert_int_equal(guest_connect(&g), VHU_ENOSYS);
+    assert_non_null(strstr(vhu_remote_last_error(g.remote), "0x1,"));
+    assert_true(vhu_remote_is_running(g.remote));
+    guest_reap_backend(&g);
+    g.script->fake.features = UINT64_MAX;
+    assert_int_equal(guest_connect(&g), 0);
+    guest_close(&g);
+}
+
+static void test_table_and_inflight(void **state)
+{
+    guest g;
+    fake_backend *f;
+
+    (void)state;
+    guest_open(&g, NULL);
+    be_fake(&g);
+    f = &g.script->fake;
+    guest_start(&g);
+    assert_int_equal(f->calls[FAKE_set_mem_table], 1);
+    assert_int_equal(f->calls[FAKE_add_mem_reg], 0);
+    assert_int_equal(f->regions[0].guest_addr, GUEST_BASE);
+    assert_int_equal(f->regions[0].user_addr, (uintptr_t)vhu_shm_base(g.memory));
+    assert_int_equal(f->calls[FAKE_get_inflight_fd], 1);
+    assert_int_equal(f->calls[FAKE_set_inflight_fd], 1);
+    assert_int_equal(f->inflight.num_queues, GUEST_RINGS);
+    assert_int_equal(f->inflight.queue_size, GUEST_RING_SIZE);
+    assert_int_equal(f->inflight.mmap_offset, 0x40);
+    guest_kill_backend(&g);
+    vhu_remote_disconnect(g.remote);
+    assert_int_equal(guest_connect(&g), 0);
+    assert_int_equal(f->calls[FAKE_get_inflight_fd], 1);
+    assert_int_equal(f->calls[FAKE_set_inflight_fd], 2);
+    assert_int_equal(f->inflight.mmap_size, 0x10000);
+    assert_int_equal(vhu_remote_stop(g.remote), 0);
+    assert_int_equal(vhu_remote_ring_base(g.remote, 0), 0x1234);
+    assert_int_equal(vhu_remote_reset(g.remote), 0);
+    assert_int_equal(f->calls[FAKE_reset_device], 1);
+    assert_int_equal(vhu_remote_start(g.remote), 0);
+    assert_int_equal(f->calls[FAKE_get_inflight_fd], 2);
+    guest_close(&g);
+}
+
+/* From connecting to running: the first failure, and the remote as it was. */
+static int bring_up(guest *g)
+{
+    int r = guest_connect(g);
+
+    if (r == 0)
+        r = vhu_remote_start(g->remote);
+    if (r < 0)
+        assert_string_not_equal(vhu_remote_last_error(g->remote), "");
+    return r;
+}
+
+/* A back-end that works, with the same remote. */
+static void expect_healthy(guest *g)
+{
+    g->script->is_fake = false;
+    g->script->num_messages = 0;
+    guest_set_rings(g);
+    assert_int_equal(bring_up(g), 0);
+    guest_exercise(g);
+}
+
+static void test_each_refusal(void **state)
+{
+    static const fake_op ops[] = {
+        FAKE_get_features,    FAKE_get_protocol_features, FAKE_set_protocol_features,
+        FAKE_get_queue_num,   FAKE_get_max_mem_slots,     FAKE_set_backend_channel,
+        FAKE_set_features,    FAKE_set_mem_table,         FAKE_add_mem_reg,
+        FAKE_set_inflight_fd, FAKE_set_vring_num,         FAKE_set_vring_base,
+        FAKE_set_vring_addr,  FAKE_set_vring_event,       FAKE_set_vring_enable,
+    };
+    guest g;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        bool slots = ops[i] == FAKE_add_mem_reg || ops[i] == FAKE_get_max_mem_slots;
+
+        guest_open(&g, NULL);
+        assert_int_equal(guest_add_memory(&g), 0);
+        guest_set_rings(&g);
+        be_fake(&g);
+        g.script->fake.protocol_features |= slots ? SLOTS : 0;
+        g.script->fake.result[ops[i]] = VHU_EINVAL;
+        if (bring_up(&g) == 0)
+            fail_msg("%s failed and nobody saw it", fake_op_name(ops[i]));
+        assert_false(vhu_remote_is_running(g.remote));
+        vhu_remote_disconnect(g.remote);
+        guest_reap_backend(&g);
+        expect_healthy(&g);
+        guest_close(&g);
+    }
+}
+
+/* It leaves in the middle of each message there is. */
+static void test_each_end(void **state)
+{
+    guest g;
+    uint32_t n = 0;
+    int r;
+
+    (void)state;
+    do {
+        guest_open(&g, NULL);
+        assert_int_equal(guest_add_memory(&g), 0);
+        guest_set_rings(&g);
+        g.script->num_messages = ++n;
+        r = bring_up(&g);
+        if (r < 0) {
+            assert_int_equal(vhu_error_classify(r), VHU_CLASS_CLOSED);
+            assert_false(vhu_remote_is_connected(g.remote));
+            assert_false(vhu_remote_is_running(g.remote));
+            guest_reap_backend(&g);
+            expect_healthy(&g);
+        }
+        guest_close(&g);
+    } while (r < 0);
+    assert_true(n > 20);
+}
+
+/* The same while a device that runs is taken over: it still shall run, and does with the next. */
+static void test_each_end_of_a_replay(void **state)
+{
+    guest g;
+    uint32_t n = 0;
+    int r;
+
+    (void)state;
+    guest_open(&g, NULL);
+    guest_start(&g);
+    do {
+        guest_exercise(&g);
+        guest_kill_backend(&g);
+        vhu_remote_disconnect(g.remote);
+        g.script->num_messages = ++n;
+        r = guest_connect(&g);
+        assert_true(vhu_remote_is_running(g.remote));
+        if (r < 0) {
+            guest_reap_backend(&g);
+            g.script->num_messages = 0;
+            assert_int_equal(guest_connect(&g), 0);
+        }
+    } while (r < 0);
+    guest_close(&g);
+}
+
+static void test_too_many_rings(void **state)
+{
+    const vhu_remote_options rows[] = {
+        {.size = sizeof(rows[0]), .num_rings = 8},
+        {.size = sizeof(rows[0]), .num_rings = 16, .queue_pairs = true},
+        {.size = sizeof(rows[0]), .num_rings = 7},
+        {.size = sizeof(rows[0]), .num_rings = 15, .queue_pairs = true},
+    };
+    guest g;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        guest_open(&g, NULL);
+        be_fake(&g);
+        vhu_remote_free(g.remote);
+        assert_int_equal(vhu_remote_new(&g.remote, &rows[i]), 0);
+        assert_int_equal(guest_connect(&g), i < 2 ? VHU_EOVERFLOW : 0);
+        guest_close(&g);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        leakcheck_test(test_reconnect),
+        leakcheck_test(test_stop_without_backend),
+        leakcheck_test(test_lost_feature),
+        leakcheck_test(test_table_and_inflight),
+        leakcheck_test(test_each_refusal),
+        leakcheck_test(test_each_end),
+        leakcheck_test(test_each_end_of_a_replay),
+        leakcheck_test(test_too_many_rings),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -308,6 +308,35 @@ static void test_nested(void **state)
     assert_int_equal(d.answered, 20);
 }
 
+/* The caller's requests are only begun; those of the op are waited for all the same. */
+static void ask_nested_begun(void)
+{
+    uint8_t config[8] = {0};
+    uint64_t num = 0;
+
+    v.fake.within = update;
+    v.nested = VHU_EAGAIN;
+    vhu_backend_client_begin(v.client);
+    assert_int_equal(vhu_backend_client_get_queue_num(v.client, &num), VHU_EPENDING);
+    while (v.fake.calls == 0)
+        assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
+    assert_int_equal(v.nested, 0);
+    assert_int_equal(vhu_backend_client_get_config(v.client, 0, config, sizeof(config)),
+                     VHU_EPENDING);
+    while (vhu_backend_client_finish(v.client) == VHU_EAGAIN)
+        assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
+    assert_int_equal(num, 42);
+    assert_int_equal(config[7], 0x5a);
+}
+
+static void test_nested_begun(void **state)
+{
+    device d = {.when = NOT_AT_ALL, .requests = 1};
+
+    (void)state;
+    run(&d, ask_nested_begun);
+}
+
 /* --- a device that is no more than bytes --- */
 
 static void write_all(int fd, const void *bytes, size_t len)
@@ -427,10 +456,11 @@ static void test_channel_deadline(void **state)
     (void)state;
     set_up(&options);
     write_all(v.channel_fd, "\2\0\0", 3);
+    vhu_backend_client_set_timeout(v.client, -1);
     vhu_backend_client_begin(v.client);
     assert_int_equal(vhu_backend_client_get_features(v.client, &features), VHU_EPENDING);
     while (vhu_conn_is_open(vhu_frontend_server_conn(v.server)))
-        vhu_backend_client_wait(v.client, -1);
+        assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
     write_reply(v.main_fd);
     assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
     assert_int_equal(vhu_backend_client_finish(v.client), 0);
@@ -501,6 +531,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         leakcheck_test(test_asked_while_waiting),
         leakcheck_test(test_nested),
+        leakcheck_test(test_nested_begun),
         leakcheck_test(test_flood),
         leakcheck_test(test_flood_of_one_way),
         leakcheck_test(test_channel_ends),

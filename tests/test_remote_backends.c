@@ -121,6 +121,28 @@ static void test_table_and_inflight(void **state)
     guest_close(&g);
 }
 
+/* A ring that cannot be stopped, since what is told as its base is none, is reset nevertheless. */
+static void test_reset_of_a_stuck_ring(void **state)
+{
+    guest g;
+    fake_backend *f;
+
+    (void)state;
+    guest_open(&g, NULL);
+    be_fake(&g);
+    f = &g.script->fake;
+    f->base = 0x10000;
+    guest_start(&g);
+    assert_int_equal(vhu_remote_reset(g.remote), VHU_EREFUSED);
+    assert_non_null(strstr(vhu_remote_last_error(g.remote), "GET_VRING_BASE"));
+    assert_int_equal(f->calls[FAKE_reset_device], 1);
+    assert_false(vhu_remote_is_running(g.remote));
+    assert_true(vhu_remote_is_connected(g.remote));
+    assert_int_equal(vhu_remote_ring_base(g.remote, 0), 0);
+    assert_int_equal(vhu_remote_start(g.remote), 0);
+    guest_close(&g);
+}
+
 /* From connecting to running: the first failure, and the remote as it was. */
 static int bring_up(guest *g)
 {
@@ -167,6 +189,7 @@ static void test_each_refusal(void **state)
         if (bring_up(&g) == 0)
             fail_msg("%s failed and nobody saw it", fake_op_name(ops[i]));
         assert_false(vhu_remote_is_running(g.remote));
+        assert_int_equal(vhu_remote_ring_base(g.remote, 0), 0);
         vhu_remote_disconnect(g.remote);
         guest_reap_backend(&g);
         expect_healthy(&g);
@@ -254,6 +277,7 @@ int main(void)
         leakcheck_test(test_stop_without_backend),
         leakcheck_test(test_lost_feature),
         leakcheck_test(test_table_and_inflight),
+        leakcheck_test(test_reset_of_a_stuck_ring),
         leakcheck_test(test_each_refusal),
         leakcheck_test(test_each_end),
         leakcheck_test(test_each_end_of_a_replay),

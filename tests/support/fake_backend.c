@@ -128,7 +128,7 @@ static int op_get_vring_base(void *self, uint32_t ring, uint32_t *base)
     fake_backend *f = self;
 
     f->ring = ring;
-    *base = 0x1234;
+    *base = f->base;
     return called(f, FAKE_get_vring_base);
 }
 
@@ -457,6 +457,7 @@ void fake_backend_init(fake_backend *f)
     f->features = VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(VHU_F_ACCESS_PLATFORM) |
                   VHU_BIT(VHU_F_LOG_ALL) | VHU_BIT(0);
     f->protocol_features = UINT64_MAX;
+    f->base = 0x1234;
 }
 
 void fake_backend_release(fake_backend *f)

@@ -67,6 +67,7 @@ typedef struct fake_backend {
     bool give; /* return a handle, or bytes of configuration, where an op may */
     uint64_t features;
     uint64_t protocol_features;
+    uint32_t base; /* of each ring that is stopped */
 
     /* What it saw. */
     unsigned calls[FAKE_OPS];

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The VMM's kit in a loop: what the back-end asks, and what has been begun beside it. */
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <vmm_vhost/backend.h>
+#include <vmm_vhost/remote.h>
+
+#include "support/fake_backend.h"
+#include "support/leakcheck.h"
+
+enum { FLOOD = 1000 };
+
+static struct {
+    vhu_remote *remote;
+    unsigned changes; /* of the configuration, as the VMM was told */
+    vhu_backend_server *server;
+    fake_backend fake; /* in this process, so that tests have the channel's other end */
+} t;
+
+static int config_changed(void *self)
+{
+    (void)self;
+    t.changes++;
+    return 0;
+}
+
+/* Until the kit is connected: the channel is what it sets up last. */
+static void *connecting_thread(void *arg)
+{
+    (void)arg;
+    while (!t.fake.channel && vhu_conn_wait(vhu_backend_server_conn(t.server), -1) == 0)
+        vhu_backend_server_serve(t.server);
+    return NULL;
+}
+
+static void set_up(void)
+{
+    const vhu_frontend_ops ops = {.size = sizeof(ops), .config_changed = config_changed};
+    const vhu_remote_options options = {
+        .size = sizeof(options), .num_rings = 1, .ops = &ops, .self = &t};
+    pthread_t thread;
+    vhu_conn *conns[2];
+
+    memset(&t, 0, sizeof(t));
+    fake_backend_init(&t.fake);
+    t.fake.take = true;
+    assert_int_equal(vhu_conn_pair(conns, NULL), 0);
+    assert_int_equal(vhu_backend_server_new(&t.server, &conns[1], &fake_backend_ops, &t.fake, NULL),
+                     0);
+    assert_int_equal(vhu_remote_new(&t.remote, &options), 0);
+    assert_int_equal(pthread_create(&thread, NULL, connecting_thread, NULL), 0);
+    assert_int_equal(vhu_remote_connect_over(t.remote, &conns[0]), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void tear_down(void)
+{
+    vhu_remote_free(t.remote);
+    vhu_backend_server_free(t.server);
+    fake_backend_release(&t.fake);
+}
+
+static void tell_changes(size_t n)
+{
+    static vhu_msg_header requests[FLOOD];
+
+    for (size_t i = 0; i < n; i++)
+        requests[i] = (vhu_msg_header){VHU_BACKEND_REQ_CONFIG_CHANGE_MSG, 0x1, 0};
+    assert_int_equal(
+        send(vhu_conn_wait_handle(t.fake.channel), requests, n * sizeof(requests[0]), 0),
+        n * sizeof(requests[0]));
+}
+
+/* It is served a part at a time, and keeps nobody from seeing what the back-end does besides. */
+static void test_flood(void **state)
+{
+    (void)state;
+    set_up();
+    tell_changes(FLOOD);
+    assert_int_equal(vhu_remote_serve(t.remote), 0);
+    assert_in_range(t.changes, 1, FLOOD - 1);
+    assert_true(vhu_conn_pending(vhu_remote_channel(t.remote)));
+    vhu_backend_server_free(t.server);
+    t.server = NULL;
+    assert_int_equal(vhu_remote_serve(t.remote), VHU_ECLIENT_EXIT);
+    assert_in_range(t.changes, 2, FLOOD - 1);
+    assert_false(vhu_remote_is_connected(t.remote));
+    tear_down();
+}
+
+/* All of it comes, if it is called while something is pending. */
+static void test_all_of_a_flood(void **state)
+{
+    (void)state;
+    set_up();
+    tell_changes(FLOOD);
+    do {
+        assert_int_equal(vhu_remote_serve(t.remote), 0);
+    } while (vhu_conn_pending(vhu_remote_channel(t.remote)));
+    assert_int_equal(t.changes, FLOOD);
+    tear_down();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        leakcheck_test(test_flood),
+        leakcheck_test(test_all_of_a_flood),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

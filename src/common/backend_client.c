@@ -106,46 +106,44 @@ int vhu__backend_client_serve_channel(vhu_backend_client *client)
     return r;
 }
 
-static int wait_for_both(vhu_backend_client *client, vhu_conn *channel, int timeout_ms)
+static int wait_for_both(vhu_backend_client *client, vhu_conn *channel, int limit_ms)
 {
     vhu_conn *conn = client->rpc.conn;
     vhu_wait waits[] = {
         {.handle = vhu_conn_wait_handle(conn), .events = vhu_conn_wait_events(conn)},
         {.handle = vhu_conn_wait_handle(channel), .events = vhu_conn_wait_events(channel)},
     };
-    int channel_ms = vhu_conn_deadline_ms(channel);
-    bool channels_limit = channel_ms >= 0 && (timeout_ms < 0 || channel_ms < timeout_ms);
-    int r = vhu_wait_any(waits, VHU__COUNT(waits), vhu__sooner(timeout_ms, channel_ms));
+    int r = vhu_wait_any(waits, VHU__COUNT(waits), limit_ms);
 
     if (waits[0].ready)
         vhu__conn_waited(conn);
     /* If the channel's own limit has passed, it finds out like this. */
     if (waits[1].ready || r == VHU_ETIMEDOUT)
         vhu__backend_client_serve_channel(client);
-    return r == VHU_ETIMEDOUT && channels_limit ? 0 : r;
+    return r;
 }
 
 int vhu_backend_client_wait(vhu_backend_client *client, int timeout_ms)
 {
     vhu_conn *conn = client->rpc.conn;
     vhu_conn *channel = served_channel(client);
-    int limit_ms = vhu__rpc_deadline_ms(&client->rpc);
-    bool own_limit = limit_ms >= 0 && (timeout_ms < 0 || limit_ms <= timeout_ms);
+    bool both = channel && vhu_conn_wait_handle(conn) != VHU_NO_HANDLE;
+    int own_ms = vhu__rpc_deadline_ms(&client->rpc);
+    int limit_ms;
     int r;
 
     if (!vhu_conn_is_open(conn) || vhu_conn_pending(conn))
         return 0;
-    limit_ms = vhu__sooner(limit_ms, timeout_ms);
     if (channel && vhu_conn_pending(channel)) {
         vhu__backend_client_serve_channel(client);
         return 0;
     }
-    if (channel && vhu_conn_wait_handle(conn) != VHU_NO_HANDLE)
-        r = wait_for_both(client, channel, limit_ms);
-    else
-        r = vhu_conn_wait(conn, limit_ms);
-    /* A limit of a request's shows in finish. */
-    return r == VHU_ETIMEDOUT && own_limit ? 0 : r;
+    if (both)
+        own_ms = vhu__sooner(own_ms, vhu_conn_deadline_ms(channel));
+    limit_ms = vhu__sooner(own_ms, timeout_ms);
+    r = both ? wait_for_both(client, channel, limit_ms) : vhu_conn_wait(conn, limit_ms);
+    /* A limit that is not the caller's shows when its owner goes on. */
+    return r == VHU_ETIMEDOUT && own_ms >= 0 && limit_ms == own_ms ? 0 : r;
 }
 
 int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *request,

@@ -424,6 +424,36 @@ static void test_replay(void **state)
     rig_close(&r);
 }
 
+/* The largest ring, all of it in use: what took the square of that many steps would never end. */
+static void test_replay_of_many(void **state)
+{
+    enum { NUM = VHU_MAX_RING_SIZE, ROUNDS = 300 };
+    const vhu_guest_buf buf = {BASE, 8};
+    vhu__avail *avail;
+    rig r;
+
+    (void)state;
+    rig_open(&r, 0, NUM, 0);
+    avail = vhu_memory_at(r.memory, r.config.layout.avail, vhu__avail_bytes(NUM));
+    for (uint32_t i = 0; i < NUM; i++)
+        assert_int_equal(vhu_driver_ring_add(r.driver, &buf, 0, 1, &r), 0);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        vhu_driver_used used;
+
+        /* The oldest is done, and added once more. */
+        used_of(&r)->ring[round].id = vhu__le32(round);
+        used_of(&r)->idx = vhu__le16((uint16_t)(round + 1));
+        assert_int_equal(vhu_driver_ring_collect(r.driver, &used, 1), 1);
+        assert_int_equal(vhu_driver_ring_add(r.driver, &buf, 0, 1, &r), 0);
+        assert_int_equal(vhu_driver_ring_replay(r.driver), 0);
+        assert_int_equal(vhu__le16(avail->idx), (uint16_t)(round + 1 + NUM));
+        for (uint32_t i = round + 1; i <= round + NUM; i++)
+            if (vhu__le16(avail->ring[i % NUM]) != i % NUM)
+                fail_msg("round %u: entry %u is wrong", round, i);
+    }
+    rig_close(&r);
+}
+
 /* --- threads --- */
 
 enum { MANY = 20000 };
@@ -495,7 +525,8 @@ int main(void)
         leakcheck_test(test_wrong_requests), leakcheck_test(test_wrong_configs),
         leakcheck_test(test_kicks),          leakcheck_test(test_calls),
         leakcheck_test(test_lies),           leakcheck_test(test_descriptors_overwritten),
-        leakcheck_test(test_replay),         leakcheck_test(test_threads),
+        leakcheck_test(test_replay),         leakcheck_test(test_replay_of_many),
+        leakcheck_test(test_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,13 +12,14 @@
 #include "util.h"
 #include "virtio_ring.h"
 
-/* Of each descriptor. */
+/* Of each descriptor; and of one more, through which the circle of requests in use is closed. */
 typedef struct slot {
     void *token;
     uint32_t writable; /* bytes */
     uint16_t count;    /* descriptors of the ring that the request takes; 0: no request's head */
     uint16_t next;     /* in the list of free ones, or of the request */
-    uint64_t order;    /* of adding */
+    uint16_t older;    /* request: the one added before it, and the one after */
+    uint16_t newer;
 } slot;
 
 struct vhu_driver_ring {
@@ -33,8 +34,7 @@ struct vhu_driver_ring {
     uint32_t table_len;
     uint32_t room;   /* free descriptors */
     uint32_t in_use; /* requests */
-    uint64_t added;
-    uint16_t free; /* the first free one */
+    uint16_t free;   /* the first free one */
     uint16_t avail_idx;
     uint16_t published;
     uint16_t used_idx; /* next to collect */
@@ -104,6 +104,12 @@ static int map_parts(vhu_driver_ring *ring, const vhu_driver_ring_config *c)
     return 0;
 }
 
+static void link_slots(vhu_driver_ring *ring, uint16_t older, uint16_t newer)
+{
+    ring->slots[older].newer = newer;
+    ring->slots[newer].older = older;
+}
+
 int vhu_driver_ring_new(vhu_driver_ring **out, const vhu_driver_ring_config *config)
 {
     vhu_driver_ring_config c = {.size = sizeof(c)};
@@ -115,7 +121,7 @@ int vhu_driver_ring_new(vhu_driver_ring **out, const vhu_driver_ring_config *con
     r = check_config(&c);
     if (r < 0)
         return r;
-    ring = calloc(1, sizeof(*ring) + c.layout.num * sizeof(ring->slots[0]));
+    ring = calloc(1, sizeof(*ring) + (c.layout.num + 1) * sizeof(ring->slots[0]));
     if (!ring)
         return VHU_ENOMEM;
     r = map_parts(ring, &c);
@@ -130,6 +136,7 @@ int vhu_driver_ring_new(vhu_driver_ring **out, const vhu_driver_ring_config *con
     ring->event_idx = (c.features & VHU_BIT(VHU_F_RING_EVENT_IDX)) != 0;
     for (uint32_t i = 0; i < c.layout.num; i++)
         ring->slots[i].next = (uint16_t)(i + 1);
+    link_slots(ring, (uint16_t)c.layout.num, (uint16_t)c.layout.num);
     *out = ring;
     return 0;
 }
@@ -260,7 +267,8 @@ int vhu_driver_ring_add(vhu_driver_ring *ring, const vhu_guest_buf *bufs, uint32
     ring->slots[head].token = token;
     ring->slots[head].writable = writable;
     ring->slots[head].count = (uint16_t)count;
-    ring->slots[head].order = ring->added++;
+    link_slots(ring, ring->slots[ring->layout.num].older, head);
+    link_slots(ring, head, (uint16_t)ring->layout.num);
     ring->in_use++;
     offer(ring, head);
     return 0;
@@ -318,6 +326,7 @@ static int take_back(vhu_driver_ring *ring, vhu_driver_used *used)
     ring->free = (uint16_t)id;
     ring->room += s->count;
     s->count = 0;
+    link_slots(ring, s->older, s->newer);
     ring->in_use--;
     ring->used_idx++;
     return 0;
@@ -359,26 +368,9 @@ bool vhu_driver_ring_enable_calls(vhu_driver_ring *ring)
 
 /* --- another device --- */
 
-/* The oldest request that was added at `order` or later. */
-static uint16_t oldest(const vhu_driver_ring *ring, uint64_t order)
-{
-    uint16_t found = 0;
-    uint64_t least = UINT64_MAX;
-
-    for (uint32_t i = 0; i < ring->layout.num; i++) {
-        const slot *s = &ring->slots[i];
-
-        if (s->count > 0 && s->order >= order && s->order < least) {
-            least = s->order;
-            found = (uint16_t)i;
-        }
-    }
-    return found;
-}
-
 int vhu_driver_ring_replay(vhu_driver_ring *ring)
 {
-    uint64_t order = 0;
+    uint16_t end = (uint16_t)ring->layout.num;
     int there = ring->error[0] ? VHU_EBROKEN_RING : look(ring);
 
     if (there < 0)
@@ -386,12 +378,8 @@ int vhu_driver_ring_replay(vhu_driver_ring *ring)
     if (there > 0)
         return VHU_ESTATE;
     ring->avail_idx = ring->published = ring->used_idx;
-    for (uint32_t i = 0; i < ring->in_use; i++) {
-        uint16_t head = oldest(ring, order);
-
-        order = ring->slots[head].order + 1;
+    for (uint16_t head = ring->slots[end].newer; head != end; head = ring->slots[head].newer)
         offer(ring, head);
-    }
     vhu_driver_ring_publish(ring);
     return 0;
 }

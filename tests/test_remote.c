@@ -171,6 +171,42 @@ static void test_events_of_the_vmm(void **state)
     guest_close(&g);
 }
 
+static void test_events_of_the_kit_again(void **state)
+{
+    static const vhu_vring_event events[] = {VHU_VRING_KICK, VHU_VRING_CALL};
+    vhu_event *own;
+    vhu_handle handle;
+    guest g;
+
+    (void)state;
+    guest_open(&g, NULL);
+    guest_start(&g);
+    assert_int_equal(vhu_event_new(&own), 0);
+    for (size_t i = 0; i < 2; i++) {
+        if (events[i] == VHU_VRING_KICK)
+            assert_int_equal(vhu_event_dup_wait(own, &handle), 0);
+        else
+            assert_int_equal(vhu_event_dup_signal(own, &handle), 0);
+        assert_int_equal(vhu_remote_set_event(g.remote, 0, events[i], handle), 0);
+        vhu_handle_close(&handle);
+        /* The kick goes nowhere, or the call elsewhere. */
+        vhu_driver_ring_enable_calls(g.rings[0]);
+        guest_submit(&g, 0, 0, 4);
+        assert_int_equal(vhu_remote_restore_event(g.remote, 0, events[i]), 0);
+        guest_collect(&g, 0, 4);
+        guest_exercise(&g);
+    }
+    assert_int_equal(vhu_remote_restore_event(g.remote, GUEST_RINGS, VHU_VRING_CALL), VHU_EINVAL);
+    /* Before a start nobody needs to be told. */
+    assert_int_equal(vhu_remote_stop(g.remote), 0);
+    assert_int_equal(vhu_remote_set_event(g.remote, 0, VHU_VRING_CALL, VHU_NO_HANDLE), 0);
+    assert_int_equal(vhu_remote_restore_event(g.remote, 0, VHU_VRING_CALL), 0);
+    assert_int_equal(vhu_remote_start(g.remote), 0);
+    guest_exercise(&g);
+    vhu_event_free(own);
+    guest_close(&g);
+}
+
 static void test_enabling(void **state)
 {
     guest g;
@@ -276,11 +312,17 @@ static void test_states(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_echo),           leakcheck_test(test_reset),
-        leakcheck_test(test_configuration),  leakcheck_test(test_memory_while_running),
-        leakcheck_test(test_memory_refused), leakcheck_test(test_events_of_the_vmm),
-        leakcheck_test(test_enabling),       leakcheck_test(test_wrong_options),
-        leakcheck_test(test_wrong_rings),    leakcheck_test(test_states),
+        leakcheck_test(test_echo),
+        leakcheck_test(test_reset),
+        leakcheck_test(test_configuration),
+        leakcheck_test(test_memory_while_running),
+        leakcheck_test(test_memory_refused),
+        leakcheck_test(test_events_of_the_vmm),
+        leakcheck_test(test_events_of_the_kit_again),
+        leakcheck_test(test_enabling),
+        leakcheck_test(test_wrong_options),
+        leakcheck_test(test_wrong_rings),
+        leakcheck_test(test_states),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

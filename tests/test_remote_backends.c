@@ -121,6 +121,39 @@ static void test_table_and_inflight(void **state)
     guest_close(&g);
 }
 
+/* The kit's events in use again; who waits for one is woken, but not told of an error. */
+static void test_events_restored(void **state)
+{
+    guest g;
+    fake_backend *f;
+
+    (void)state;
+    guest_open(&g, NULL);
+    be_fake(&g);
+    f = &g.script->fake;
+    guest_start(&g);
+    for (int i = VHU_VRING_KICK; i <= VHU_VRING_ERR; i++) {
+        vhu_vring_event which = (vhu_vring_event)i;
+        vhu_event *event = vhu_remote_event(g.remote, 0, which);
+        unsigned sent = f->calls[FAKE_set_vring_event];
+
+        vhu_event_clear(event);
+        assert_int_equal(vhu_remote_set_event(g.remote, 0, which, VHU_NO_HANDLE), 0);
+        f->result[FAKE_set_vring_event] = VHU_EINVAL;
+        assert_int_equal(vhu_remote_restore_event(g.remote, 0, which), VHU_EREFUSED);
+        assert_int_equal(vhu_event_wait(event, 0), VHU_ETIMEDOUT);
+        f->result[FAKE_set_vring_event] = 0;
+        assert_int_equal(vhu_remote_restore_event(g.remote, 0, which), 0);
+        assert_int_equal(f->num_handles, 1);
+        assert_int_equal(f->calls[FAKE_set_vring_event], sent + 3);
+        assert_int_equal(vhu_event_wait(event, 0), which == VHU_VRING_ERR ? VHU_ETIMEDOUT : 0);
+        /* It is done already. */
+        assert_int_equal(vhu_remote_restore_event(g.remote, 0, which), 0);
+        assert_int_equal(f->calls[FAKE_set_vring_event], sent + 3);
+    }
+    guest_close(&g);
+}
+
 /* A ring that cannot be stopped, since what is told as its base is none, is reset nevertheless. */
 static void test_reset_of_a_stuck_ring(void **state)
 {
@@ -277,6 +310,7 @@ int main(void)
         leakcheck_test(test_stop_without_backend),
         leakcheck_test(test_lost_feature),
         leakcheck_test(test_table_and_inflight),
+        leakcheck_test(test_events_restored),
         leakcheck_test(test_reset_of_a_stuck_ring),
         leakcheck_test(test_each_refusal),
         leakcheck_test(test_each_end),

@@ -174,6 +174,12 @@ VHU_API vhu_event *vhu_remote_event(const vhu_remote *remote, uint32_t ring, vhu
 VHU_API int vhu_remote_set_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which,
                                  vhu_handle handle);
 
+/*
+ * Use the kit's event again. A kick or call of a running ring is signalled once then, for what may
+ * have gone to the other handle. Errors as above.
+ */
+VHU_API int vhu_remote_restore_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which);
+
 /* Enable or disable a ring, now or when it starts; all are enabled at first. VHU_EINVAL. */
 VHU_API int vhu_remote_enable_ring(vhu_remote *remote, uint32_t ring, bool enable);
 

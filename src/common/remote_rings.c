@@ -103,28 +103,62 @@ static int send_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which)
     return vhu__remote_sent(remote, r);
 }
 
-int vhu_remote_set_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which,
-                         vhu_handle handle)
+/* `given` is taken. */
+static int change_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which, bool replaced,
+                        vhu_handle given)
 {
-    vhu__remote_event *event, before;
-    vhu_handle copy = VHU_NO_HANDLE;
+    vhu__remote_event *event = &remote->rings[ring].events[which];
+    vhu__remote_event before = *event;
     int r = 0;
 
-    if (ring >= remote->options.num_rings || (unsigned)which > VHU_VRING_ERR)
-        return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
-    if (handle != VHU_NO_HANDLE)
-        r = os_handle_dup(handle, &copy);
-    if (r < 0)
-        return vhu__remote_fail(remote, r, "ring %u: the handle cannot be duplicated", ring);
-    event = &remote->rings[ring].events[which];
-    before = *event;
-    event->given = copy;
-    event->replaced = true;
+    event->replaced = replaced;
+    event->given = given;
     if (remote->rings[ring].started && vhu_remote_is_connected(remote))
         r = send_event(remote, ring, which);
     if (r < 0)
         *event = before;
-    vhu_handle_close(r < 0 ? &copy : &before.given);
+    vhu_handle_close(r < 0 ? &given : &before.given);
+    return r;
+}
+
+static int check_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which)
+{
+    if (ring < remote->options.num_rings && (unsigned)which <= VHU_VRING_ERR)
+        return 0;
+    return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
+}
+
+int vhu_remote_set_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which,
+                         vhu_handle handle)
+{
+    vhu_handle copy = VHU_NO_HANDLE;
+    int r = check_event(remote, ring, which);
+
+    if (r < 0)
+        return r;
+    if (handle != VHU_NO_HANDLE)
+        r = os_handle_dup(handle, &copy);
+    if (r < 0)
+        return vhu__remote_fail(remote, r, "ring %u: the handle cannot be duplicated", ring);
+    return change_event(remote, ring, which, true, copy);
+}
+
+/* What was added, or done, while nobody looked. */
+static void poke(const vhu__remote_ring *ring, vhu_vring_event which)
+{
+    if (!ring->events[which].replaced)
+        vhu_event_signal(ring->events[which].own);
+}
+
+int vhu_remote_restore_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which)
+{
+    int r = check_event(remote, ring, which);
+
+    if (r < 0 || !remote->rings[ring].events[which].replaced)
+        return r;
+    r = change_event(remote, ring, which, false, VHU_NO_HANDLE);
+    if (r == 0 && remote->rings[ring].started && which != VHU_VRING_ERR)
+        poke(&remote->rings[ring], which);
     return r;
 }
 
@@ -281,13 +315,6 @@ static int send_features(vhu_remote *remote)
                                          vhu_backend_client_features(remote->client),
                                          vhu_backend_client_protocol_features(remote->client));
     return r;
-}
-
-/* What was added, or done, while nobody looked. */
-static void poke(const vhu__remote_ring *ring, vhu_vring_event which)
-{
-    if (!ring->events[which].replaced)
-        vhu_event_signal(ring->events[which].own);
 }
 
 int vhu__remote_start_rings(vhu_remote *remote)

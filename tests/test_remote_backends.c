@@ -121,6 +121,35 @@ static void test_table_and_inflight(void **state)
     guest_close(&g);
 }
 
+/* Without feature bit 30 there is no such thing as a disabled ring, and the VMM is told so. */
+static void test_disabling_is_unknown(void **state)
+{
+    guest g;
+
+    (void)state;
+    guest_open(&g, NULL);
+    g.script->is_old = true;
+    assert_int_equal(guest_add_memory(&g), 0);
+    assert_int_equal(guest_connect(&g), 0);
+    guest_set_rings(&g);
+    assert_int_equal(vhu_remote_enable_ring(g.remote, 1, false), 0);
+    assert_int_equal(vhu_remote_start(g.remote), VHU_ENOSYS);
+    assert_string_equal(vhu_remote_last_error(g.remote),
+                        "ring 1: the back-end cannot disable rings");
+    /* It has not run even for a moment. */
+    assert_int_equal(atomic_load(&g.script->taken), 1);
+    assert_int_equal(vhu_remote_enable_ring(g.remote, 1, true), 0);
+    assert_int_equal(vhu_remote_start(g.remote), 0);
+    assert_int_equal(vhu_remote_enable_ring(g.remote, 0, false), VHU_ENOSYS);
+    assert_int_equal(vhu_remote_enable_ring(g.remote, 0, true), 0);
+    /* What was refused is not wanted by the next one. */
+    guest_kill_backend(&g);
+    vhu_remote_disconnect(g.remote);
+    assert_int_equal(guest_connect(&g), 0);
+    assert_int_equal(vhu_remote_stop(g.remote), 0);
+    guest_close(&g);
+}
+
 /* The kit's events in use again; who waits for one is woken, but not told of an error. */
 static void test_events_restored(void **state)
 {
@@ -310,6 +339,7 @@ int main(void)
         leakcheck_test(test_stop_without_backend),
         leakcheck_test(test_lost_feature),
         leakcheck_test(test_table_and_inflight),
+        leakcheck_test(test_disabling_is_unknown),
         leakcheck_test(test_events_restored),
         leakcheck_test(test_reset_of_a_stuck_ring),
         leakcheck_test(test_each_refusal),

@@ -133,13 +133,46 @@ static void serve(device *d)
     }
 }
 
+/* Reads, counts kicks as taken, and tells nothing but its features and a base of 0. */
+static void serve_old(backend_script *script, int fd)
+{
+    struct {
+        vhu_msg_header header;
+        uint8_t payload[VHU_MAX_PAYLOAD];
+    } m;
+    const uint64_t features = VHU_DRIVER_FEATURES;
+
+    while (recv(fd, &m.header, sizeof(m.header), MSG_WAITALL) == sizeof(m.header)) {
+        uint32_t size = m.header.size;
+
+        if (size > sizeof(m.payload) ||
+            (size > 0 && recv(fd, m.payload, size, MSG_WAITALL) != (ssize_t)size))
+            return;
+        if (m.header.request == VHU_REQ_SET_VRING_KICK)
+            atomic_fetch_add(&script->taken, 1);
+        if (m.header.request == VHU_REQ_GET_FEATURES)
+            memcpy(m.payload, &features, sizeof(features));
+        else if (m.header.request != VHU_REQ_GET_VRING_BASE)
+            continue;
+        m.header.flags = VHU_VERSION_1 | VHU_FLAG_REPLY;
+        m.header.size = 8;
+        if (send(fd, &m, sizeof(m.header) + 8, MSG_NOSIGNAL) < 0)
+            return;
+    }
+}
+
 static void run_backend(backend_script *script, int fd)
 {
     const vhu_device_options options = {.size = sizeof(options), .num_rings = GUEST_RINGS};
     device d = {.script = script};
     vhu_conn *conn;
-    int r = vhu_conn_adopt(&conn, &fd, NULL);
+    int r;
 
+    if (script->is_old) {
+        serve_old(script, fd);
+        _exit(0);
+    }
+    r = vhu_conn_adopt(&conn, &fd, NULL);
     if (r == 0 && script->is_fake) {
         r = vhu_backend_server_new(&d.server, &conn, &fake_backend_ops, &script->fake, NULL);
     } else if (r == 0) {

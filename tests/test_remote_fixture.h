@@ -22,6 +22,7 @@ enum { GUEST_RINGS = 2, GUEST_RING_SIZE = 64, GUEST_SLOTS = 48 };
 /* What a back-end shall do, and has done; shared with its process. */
 typedef struct backend_script {
     fake_backend fake;     /* of a fake one */
+    bool is_old;           /* one without protocol features, which does nothing */
     bool is_fake;          /* else a device of the kit that answers a number with its complement */
     uint32_t num_messages; /* leave in the middle of this one, counted from 1; 0: never */
     uint32_t num_done;     /* requests to do, then to take and keep; 0: all */

@@ -180,7 +180,11 @@ VHU_API int vhu_remote_set_event(vhu_remote *remote, uint32_t ring, vhu_vring_ev
  */
 VHU_API int vhu_remote_restore_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which);
 
-/* Enable or disable a ring, now or when it starts; all are enabled at first. VHU_EINVAL. */
+/*
+ * Enable or disable a ring, now or when it starts; all are enabled at first. VHU_EINVAL: no such
+ * ring; VHU_ENOSYS, from this function or from start and connect: the back-end has no feature bit
+ * VHU_F_PROTOCOL_FEATURES, and so cannot disable one; or as a request's.
+ */
 VHU_API int vhu_remote_enable_ring(vhu_remote *remote, uint32_t ring, bool enable);
 
 /* --- Running --- */

@@ -164,16 +164,23 @@ int vhu_remote_restore_event(vhu_remote *remote, uint32_t ring, vhu_vring_event 
 
 /* --- one ring --- */
 
-/* Rings of a back-end without the extension know nothing of enabling. */
+/* Rings of a back-end without the extension know nothing of enabling: they always are. */
 static bool can_enable(const vhu_remote *remote)
 {
     return (vhu_backend_client_features(remote->client) & VHU_BIT(VHU_F_PROTOCOL_FEATURES)) != 0;
 }
 
+static int check_enable(vhu_remote *remote, uint32_t ring, bool enable)
+{
+    if (enable || can_enable(remote))
+        return 0;
+    return vhu__remote_fail(remote, VHU_ENOSYS, "ring %u: the back-end cannot disable rings", ring);
+}
+
 static int send_enable(vhu_remote *remote, uint32_t ring, bool enable)
 {
     if (!can_enable(remote))
-        return 0;
+        return check_enable(remote, ring, enable);
     return vhu__remote_sent(remote,
                             vhu_backend_client_set_vring_enable(remote->client, ring, enable));
 }
@@ -199,6 +206,8 @@ static int start_ring(vhu_remote *remote, uint32_t index)
     vhu_vring_addr addr;
     int r = locate(remote, index, &ring->layout, &addr);
 
+    if (r == 0)
+        r = check_enable(remote, index, ring->enabled);
     if (r < 0)
         return r;
     r = vhu_backend_client_set_vring_num(client, index, ring->layout.num);
@@ -237,7 +246,8 @@ static int stop_ring(vhu_remote *remote, uint32_t index, bool undo)
     if (!ring->started)
         return 0;
     ring->started = false;
-    send_enable(remote, index, false);
+    if (can_enable(remote))
+        send_enable(remote, index, false);
     r = vhu__remote_sent(remote, vhu_backend_client_get_vring_base(remote->client, index, &base));
     if (r == 0 && base > UINT16_MAX)
         r = vhu__remote_fail(remote, VHU_EREFUSED, "GET_VRING_BASE: ring %u: no split ring's base",

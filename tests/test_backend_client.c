@@ -4,6 +4,7 @@
 
 #include "support/client_rig.h"
 #include "support/scripted.h"
+#include "support/sys.h"
 #include "util.h"
 
 static client_rig r;
@@ -50,7 +51,7 @@ static void test_messages(void **state)
             assert_memory_equal(m.payload, expected.payload, m.header.size);
             assert_int_equal(m.num_handles, spec->handles);
             if (m.num_handles > 0)
-                assert_true(handles_same(m.handles[0], c.handle));
+                assert_true(sys_handles_same(m.handles[0], c.handle));
             message_close_handles(&m);
             call_close(&c);
             client_rig_close(&r);
@@ -146,7 +147,7 @@ static void run_all(int kind, int mode, bool ack)
         assert_int_equal(r.back.fake.calls[spec->op], before + 1);
         assert_int_equal(r.back.fake.num_handles, spec->handles);
         if (r.back.fake.num_taken > 0)
-            assert_true(handles_same(r.back.fake.taken[0], c.handle));
+            assert_true(sys_handles_same(r.back.fake.taken[0], c.handle));
         expect_from_fake();
         assert_true(vhu_conn_is_open(r.conn));
         call_close(&c);
@@ -157,7 +158,7 @@ static void run_all(int kind, int mode, bool ack)
 static void test_every_request(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         for (int mode = RIG_BEGUN; mode <= RIG_BLOCKING; mode++) {
             if (mode == RIG_BLOCKING && !pair_kinds[kind].waits)
                 continue;
@@ -351,7 +352,7 @@ static void test_private_requests(void **state)
     vhu_handle handles[8];
 
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         int mode = pair_kinds[kind].waits ? RIG_BLOCKING : RIG_BEGUN;
 
         for (size_t n = 0; n <= 8; n += 8) {

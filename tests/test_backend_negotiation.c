@@ -122,7 +122,7 @@ static void test_log_feature(void **state)
 static void test_reply_ack_at_once(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         rig_open(&r, kind, NULL);
         /* Before that a wish for a reply is none. */
         assert_int_equal(rig_request(&r, VHU_REQ_SET_OWNER, VHU_FLAG_NEED_REPLY, NULL, 0, 0),

@@ -50,7 +50,7 @@ static void end_mapping(uint32_t request, uint32_t flags)
 static void test_flow(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         for (size_t i = 0; i < 4; i++) {
             uint32_t request = requests[i / 2];
             uint32_t flags = i % 2 ? VHU_FLAG_NEED_REPLY : 0;

@@ -78,16 +78,9 @@ static void test_fewer_rings(void **state)
         VHU_REQ_SET_VRING_ADDR, VHU_REQ_SET_VRING_CALL, VHU_REQ_SET_VRING_ENABLE,
         VHU_REQ_SET_VRING_ERR,  VHU_REQ_VRING_KICK,     VHU_REQ_SET_VRING_ENDIAN,
     };
-    vhu_conn *conn;
 
     (void)state;
-    memset(&r, 0, sizeof(r));
-    r.handles_before = leakcheck_count();
-    pair_open(&r.peer, &r.conn, PAIR_STREAM, NULL);
-    conn = r.conn;
-    fake_backend_init(&r.fake);
-    assert_int_equal(vhu_backend_server_new(&r.server, &conn, &fake_backend_ops, &r.fake, &options),
-                     0);
+    rig_open_with(&r, PAIR_STREAM, NULL, &options);
     rig_negotiate_for(&r, NULL);
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
         build(codes[i]);
@@ -141,7 +134,7 @@ static void fill_table(uint32_t n)
 static void test_mem_table(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         rig_open(&r, kind, NULL);
         rig_negotiate_for(&r, NULL);
         for (uint32_t n = 0; n <= VHU_MAX_TABLE_REGIONS; n++) {
@@ -262,7 +255,7 @@ static void test_config(void **state)
     const vhu_config_header none = {4096, 0, 0};
 
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         rig_open(&r, kind, NULL);
         rig_negotiate_for(&r, NULL);
         memcpy(payload, &all, 12);
@@ -363,7 +356,7 @@ static void test_numbers(void **state)
     rig_close(&r);
 }
 
-/* A front-end may send the channel again; one that is no socket is refused. */
+/* A front-end may send the channel again; one that is no stream is refused. */
 static void test_backend_channel(void **state)
 {
     (void)state;

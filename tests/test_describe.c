@@ -323,8 +323,8 @@ static void test_rows(void **state)
 
         describe(&t, m, r->words, r->len);
         if (strcmp(t.text, r->text) != 0 || (t.found & ~(unsigned)VHU_FOUND_ANSWERED) != r->found)
-            print_error("row %zu: found %#x, expected %#x\n%s\n%s\n", i, t.found, r->found, t.text,
-                        r->text);
+            print_error("row %u: found %#x, expected %#x\n%s\n%s\n", (unsigned)i, t.found, r->found,
+                        t.text, r->text);
         assert_string_equal(t.text, r->text);
         assert_int_equal(t.found & ~(unsigned)VHU_FOUND_ANSWERED, r->found);
     }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device's end of the back channel: what it sends, and what becomes of it. */
 #include <string.h>
-#include <sys/socket.h>
 
 #include "support/fake_frontend.h"
 #include "util.h"
@@ -78,20 +77,15 @@ static void open_with_server(int kind)
                                                  .features = CHANNEL_FEATURES,
                                                  .protocol_features = CHANNEL_PROTOCOL};
     vhu_conn *other;
-    vhu_conn *conn;
     peer p;
 
     memset(&t, 0, sizeof(t));
-    t.peer.fd = -1;
     fake_frontend_init(&t.fake);
     pair_open(&p, &other, kind, NULL);
-    conn = p.conn;
-    if (p.fd >= 0)
-        assert_int_equal(vhu_conn_adopt(&conn, &p.fd, NULL), 0);
     t.server_conn = other;
     assert_int_equal(
         vhu_frontend_server_new(&t.server, &other, &fake_frontend_ops, &t.fake, &options), 0);
-    make_client(conn, 0);
+    make_client(peer_to_conn(&p), 0);
 }
 
 static void close_both(void)
@@ -226,7 +220,7 @@ static void test_arguments(void **state)
 static void test_every_request(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         for (size_t i = 0; i < BACKEND_SPECS; i++) {
             for (int refuse = 0; refuse < 2; refuse++) {
                 const backend_spec *spec = &backend_specs[i];
@@ -249,7 +243,7 @@ static void test_every_request(void **state)
 static void test_all_at_once(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         for (int ack = 0; ack < 2; ack++) {
             open_with_server(kind);
             vhu_frontend_client_set_ack(t.client, ack);

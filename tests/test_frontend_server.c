@@ -133,7 +133,7 @@ static void expect_refused(const message *request, bool own_reply)
 static void test_right(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         for (size_t i = 0; i < BACKEND_SPECS; i++) {
             for (unsigned way = 0; way < 8; way++) {
                 const backend_spec *spec = &backend_specs[i];

@@ -82,11 +82,11 @@ static inline void vhu__advance(vhu__buffer *b, size_t n)
         b->start = b->end = 0;
 }
 
-static inline size_t vhu__message_len(const uint8_t *message)
+static inline size_t vhu__message_len(const uint8_t *bytes)
 {
     vhu_msg_header header;
 
-    vhu__wire_load_header(&header, message);
+    vhu__wire_load_header(&header, bytes);
     return VHU__WIRE_HEADER + header.size;
 }
 

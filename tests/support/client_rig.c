@@ -2,7 +2,6 @@
 #include "support/client_rig.h"
 
 #include <string.h>
-#include <sys/socket.h>
 
 #include "os.h"
 
@@ -20,17 +19,15 @@ static int serve_instead(void *self, unsigned events, int timeout_ms)
     return 0;
 }
 
-static void adopt_serving(client_rig *r, vhu_conn **conn, int *fd)
+static void take_serving(client_rig *r, vhu_conn **conn, peer *p)
 {
-    vhu_transport transport;
-    vhu_stream *stream;
+    vhu_transport transport = *vhu_stream_transport(p->stream);
 
-    assert_int_equal(vhu_stream_adopt(&stream, fd, NULL), 0);
-    transport = *vhu_stream_transport(stream);
     transport.wait = serve_instead;
     transport.recv_wait = NULL;
     serving = r;
-    assert_int_equal(vhu_conn_new(conn, &transport, stream, NULL), 0);
+    assert_int_equal(vhu_conn_new(conn, &transport, p->stream, NULL), 0);
+    p->stream = NULL;
 }
 
 static void open_client(client_rig *r, vhu_conn *conn)
@@ -50,13 +47,11 @@ void client_rig_open(client_rig *r, int kind, int mode, const vhu_backend_ops *o
     memset(r, 0, sizeof(*r));
     r->handles_before = leakcheck_count();
     r->blocking = mode == RIG_BLOCKING;
-    r->peer.fd = -1;
     pair_open(&p, &other, kind, NULL);
-    conn = p.conn;
-    if (p.fd >= 0 && r->blocking)
-        adopt_serving(r, &conn, &p.fd);
-    else if (p.fd >= 0)
-        assert_int_equal(vhu_conn_adopt(&conn, &p.fd, NULL), 0);
+    if (p.stream && r->blocking)
+        take_serving(r, &conn, &p);
+    else
+        conn = peer_to_conn(&p);
     rig_open_on(&r->back, other, ops);
     r->back.fake.take = true;
     open_client(r, conn);

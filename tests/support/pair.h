@@ -10,6 +10,7 @@
 
 #include <vmm_vhost/conn.h>
 #include <vmm_vhost/protocol.h>
+#include <vmm_vhost/stream.h>
 
 #include "support/leakcheck.h"
 
@@ -23,26 +24,35 @@ typedef struct message {
     vhu_handle handles[PEER_MAX_HANDLES];
 } message;
 
+/* The other end, past all framing; one of both, or none once it was closed. */
 typedef struct peer {
-    int fd;         /* of a socket, in blocking mode; or -1 */
-    vhu_conn *conn; /* of a pair through memory */
-    bool messages;
+    vhu_stream *stream;
+    vhu_conn *memory; /* of a pair through memory */
+    bool messages;    /* whole ones only */
 } peer;
+
+/* The last is not everywhere. */
+enum { PAIR_STREAM, PAIR_MEMORY_STREAM, PAIR_MEMORY_MESSAGES, PAIR_SEQPACKET, PAIR_KINDS };
 
 typedef struct pair_kind {
     const char *name;
-    bool messages; /* whole ones only */
-    bool waits;    /* there is a wait handle */
-    bool bytes;    /* the peer can send any bytes */
+    bool waits; /* there is a wait handle */
 } pair_kind;
-
-enum { PAIR_STREAM, PAIR_SEQPACKET, PAIR_MEMORY_STREAM, PAIR_MEMORY_MESSAGES, PAIR_KINDS };
 
 extern const pair_kind pair_kinds[PAIR_KINDS];
 
+/* How many of them this system has. */
+int pair_num_kinds(void);
+
 void pair_open(peer *p, vhu_conn **conn, int kind, const vhu_conn_options *options);
 
-/* The handles are duplicated. */
+/* Whether messages can come in pieces, or several at once. */
+bool pair_has_pieces(int kind);
+
+/* How the peer's end is used: functions, and their `self`. */
+const vhu_transport *peer_transport(const peer *p, void **self);
+
+/* Any bytes; the handles are duplicated. */
 void peer_send(peer *p, const void *bytes, size_t len, const vhu_handle *handles, size_t n);
 void peer_send_message(peer *p, const message *m);
 
@@ -53,15 +63,21 @@ bool peer_recv(peer *p, message *m);
 bool peer_sees_end(peer *p);
 void peer_close(peer *p);
 
+/* The peer's end as a connection; the peer has none any more. */
+vhu_conn *peer_to_conn(peer *p);
+
+/*
+ * Send a message each way, turning both ends of a connection that is new: streams that were
+ * connected, accepted or adopted prove themselves at first.
+ */
+void conns_meet(vhu_conn *a, vhu_conn *b);
+
 /* The message as bytes; returns how many. */
 size_t message_bytes(const message *m, uint8_t *out);
 void message_close_handles(message *m);
 
-/* `n` handles to send; some pipe's, which is closed by handles_close. */
+/* `n` handles to send, of one thing that does nothing; closed by handles_close. */
 void handles_open(vhu_handle *handles, size_t n);
 void handles_close(vhu_handle *handles, size_t n);
-
-/* Whether both are of the same file. */
-bool handles_same(vhu_handle a, vhu_handle b);
 
 #endif

@@ -2,7 +2,6 @@
 #include "support/rig.h"
 
 #include <string.h>
-#include <sys/socket.h>
 
 static const uint64_t all_protocol_features =
     (VHU_BIT(VHU_PF_END) - 1) & ~VHU_BIT(VHU_PF_XEN_MMAP) &
@@ -11,13 +10,13 @@ static const uint64_t all_protocol_features =
 static const uint64_t all_features = VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(VHU_F_ACCESS_PLATFORM) |
                                      VHU_BIT(VHU_F_LOG_ALL) | VHU_BIT(VHU_F_PROTOCOL_FEATURES);
 
-static void start(rig *r, const vhu_backend_ops *ops)
+static void start(rig *r, const vhu_backend_ops *ops, const vhu_backend_server_options *options)
 {
     vhu_conn *conn = r->conn;
 
     fake_backend_init(&r->fake);
     assert_int_equal(
-        vhu_backend_server_new(&r->server, &conn, ops ? ops : &fake_backend_ops, &r->fake, NULL),
+        vhu_backend_server_new(&r->server, &conn, ops ? ops : &fake_backend_ops, &r->fake, options),
         0);
     assert_null(conn);
 }
@@ -27,16 +26,24 @@ void rig_open(rig *r, int kind, const vhu_backend_ops *ops)
     memset(r, 0, sizeof(*r));
     r->handles_before = leakcheck_count();
     pair_open(&r->peer, &r->conn, kind, NULL);
-    start(r, ops);
+    start(r, ops, NULL);
+}
+
+void rig_open_with(rig *r, int kind, const vhu_conn_options *conn_options,
+                   const vhu_backend_server_options *options)
+{
+    memset(r, 0, sizeof(*r));
+    r->handles_before = leakcheck_count();
+    pair_open(&r->peer, &r->conn, kind, conn_options);
+    start(r, NULL, options);
 }
 
 void rig_open_on(rig *r, vhu_conn *conn, const vhu_backend_ops *ops)
 {
     memset(r, 0, sizeof(*r));
     r->handles_before = leakcheck_count();
-    r->peer.fd = -1;
     r->conn = conn;
-    start(r, ops);
+    start(r, ops, NULL);
 }
 
 void rig_close(rig *r)
@@ -50,10 +57,10 @@ void rig_close(rig *r)
 
 /* --- requests --- */
 
-/* What a request's handle has to be: a socket for the back channel, else anything. */
+/* What a request's handle has to be: a stream for the back channel, else anything. */
 static void open_handles(message *m)
 {
-    int ends[2];
+    vhu_stream *stream;
 
     if (m->num_handles == 0)
         return;
@@ -61,9 +68,8 @@ static void open_handles(message *m)
         handles_open(m->handles, m->num_handles);
         return;
     }
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    m->handles[0] = ends[0];
-    handles_close(&ends[1], 1);
+    assert_int_equal(vhu_stream_open_channel(&stream, &m->handles[0], NULL), 0);
+    vhu_stream_free(stream);
     handles_open(m->handles + 1, m->num_handles - 1);
 }
 

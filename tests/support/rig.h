@@ -16,8 +16,10 @@ typedef struct rig {
     message reply;
 } rig;
 
-/* Connect over a pair of this kind, with the fake's ops or others. */
+/* Connect over a pair of this kind, with the fake's ops or others; or with options. */
 void rig_open(rig *r, int kind, const vhu_backend_ops *ops);
+void rig_open_with(rig *r, int kind, const vhu_conn_options *conn_options,
+                   const vhu_backend_server_options *options);
 
 /* The same over a connection that is made already. */
 void rig_open_on(rig *r, vhu_conn *conn, const vhu_backend_ops *ops);

@@ -6,6 +6,7 @@
 #ifndef TEST_SYS_H
 #define TEST_SYS_H
 
+#include <vmm_vhost/stream.h>
 #include <vmm_vhost/types.h>
 
 /* Handles that this process has open now; -1 if that cannot be told. */
@@ -30,6 +31,17 @@ typedef struct sys_address {
 
 void sys_address_new(sys_address *out);
 void sys_address_clear(sys_address *address);
+
+/* What is none, up to a NULL. */
+extern const char *const sys_bad_addresses[];
+
+/* Whether there are SEQPACKET sockets; two that are connected, or an error. */
+extern const bool sys_has_seqpacket;
+int sys_seqpacket_pair(vhu_stream *out[2]);
+
+/* This thread's error: errno, GetLastError. */
+void sys_error_set(unsigned error);
+unsigned sys_error(void);
 
 void sys_sleep_ms(unsigned ms);
 

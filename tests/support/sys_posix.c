@@ -2,8 +2,10 @@
 #include "support/sys.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,6 +67,38 @@ void sys_address_new(sys_address *out)
 void sys_address_clear(sys_address *address)
 {
     unlink(address->text);
+}
+
+const char *const sys_bad_addresses[] = {"", NULL};
+
+const bool sys_has_seqpacket = true;
+
+int sys_seqpacket_pair(vhu_stream *out[2])
+{
+    int fds[2];
+    int r;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0)
+        return VHU_EOS;
+    r = vhu_stream_adopt(&out[0], &fds[0], NULL);
+    if (r == 0) {
+        r = vhu_stream_adopt(&out[1], &fds[1], NULL);
+        if (r < 0)
+            vhu_stream_free(out[0]);
+    }
+    vhu_handle_close(&fds[0]);
+    vhu_handle_close(&fds[1]);
+    return r;
+}
+
+void sys_error_set(unsigned error)
+{
+    errno = (int)error;
+}
+
+unsigned sys_error(void)
+{
+    return (unsigned)errno;
 }
 
 void sys_sleep_ms(unsigned ms)

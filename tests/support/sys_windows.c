@@ -2,6 +2,7 @@
 #include "support/sys.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <windows.h>
 
 int sys_count_handles(void)
@@ -57,6 +58,33 @@ void sys_address_new(sys_address *out)
 void sys_address_clear(sys_address *address)
 {
     (void)address; /* a pipe ends with its last handle */
+}
+
+const char *const sys_bad_addresses[] = {
+    "",
+    "name",
+    "/tmp/socket",
+    "\\\\.\\pipe\\",
+    "\\\\localhost\\pipe\\name", /* of another machine */
+    NULL,
+};
+
+const bool sys_has_seqpacket = false;
+
+int sys_seqpacket_pair(vhu_stream *out[2])
+{
+    (void)out;
+    return VHU_ENOSYS;
+}
+
+void sys_error_set(unsigned error)
+{
+    SetLastError(error);
+}
+
+unsigned sys_error(void)
+{
+    return GetLastError();
 }
 
 void sys_sleep_ms(unsigned ms)

@@ -9,7 +9,37 @@ static rig r;
 static scripted script;
 static message m;
 
+/* A server behind the script. */
+static void open_scripted(const vhu_conn_options *options)
+{
+    vhu_conn *conn;
+
+    scripted_open(&script, &conn, 0, options);
+    rig_open_on(&r, conn, NULL);
+}
+
+/* Requests as they should be, to come one behind the other. */
+static void script_requests(uint32_t code, int n)
+{
+    request_build(request_spec_of(code), 0, &m);
+    for (int i = 0; i < n; i++)
+        scripted_add(&script, &m);
+}
+
+/* As far as it goes. */
+static void serve(void)
+{
+    assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+}
+
 /* --- pending ops --- */
+
+static void request_pending(const request_spec *spec)
+{
+    r.fake.result[spec->op] = VHU_EPENDING;
+    request_build(spec, VHU_FLAG_NEED_REPLY, &m);
+    assert_int_equal(rig_send(&r, &m), VHU_EAGAIN);
+}
 
 /* Each request's op can be pending: its reply is held back, and nothing else is received. */
 static void test_every_op_pending(void **state)
@@ -27,9 +57,7 @@ static void test_every_op_pending(void **state)
             rig_close(&r);
             continue;
         }
-        r.fake.result[spec->op] = VHU_EPENDING;
-        request_build(spec, VHU_FLAG_NEED_REPLY, &m);
-        assert_int_equal(rig_send(&r, &m), VHU_EAGAIN);
+        request_pending(spec);
         r.fake.result[spec->op] = 0;
         assert_int_equal(vhu_conn_wait_events(r.conn) & VHU_WAIT_READ, 0);
         assert_int_equal(vhu_conn_wait(r.conn, -1), VHU_EPENDING);
@@ -55,28 +83,21 @@ static void test_every_op_pending(void **state)
 /* What has been served before goes out, what comes behind waits in read-ahead. */
 static void test_burst_around_pending(void **state)
 {
-    vhu_conn *conn;
-
     (void)state;
-    scripted_open(&script, &conn, 0, NULL);
-    rig_open_on(&r, conn, NULL);
-    request_build(request_spec_of(VHU_REQ_GET_FEATURES), 0, &m);
-    scripted_add(&script, &m);
-    scripted_add(&script, &m);
-    request_build(request_spec_of(VHU_REQ_GET_VRING_BASE), 0, &m);
-    scripted_add(&script, &m);
-    request_build(request_spec_of(VHU_REQ_GET_FEATURES), 0, &m);
-    scripted_add(&script, &m);
+    open_scripted(NULL);
+    script_requests(VHU_REQ_GET_FEATURES, 2);
+    script_requests(VHU_REQ_GET_VRING_BASE, 1);
+    script_requests(VHU_REQ_GET_FEATURES, 1);
     r.fake.result[FAKE_get_vring_base] = VHU_EPENDING;
-    assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+    serve();
     assert_int_equal(script.out_len, 40);
     assert_int_equal(script.recvs, 1);
     /* Nothing can be done, so that there is nothing to call the server for. */
-    assert_false(vhu_conn_pending(conn));
-    assert_int_equal(vhu_conn_wait_events(conn), 0);
+    assert_false(vhu_conn_pending(r.conn));
+    assert_int_equal(vhu_conn_wait_events(r.conn), 0);
     assert_int_equal(vhu_backend_server_complete(r.server, 0), 0);
-    assert_true(vhu_conn_pending(conn));
-    assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+    assert_true(vhu_conn_pending(r.conn));
+    serve();
     assert_int_equal(script.out_len, 80);
     assert_int_equal(script.sends, 2);
     rig_close(&r);
@@ -85,15 +106,10 @@ static void test_burst_around_pending(void **state)
 /* Step by step: an answer does not wait for another one that is pending. */
 static void test_flush_before_pending(void **state)
 {
-    vhu_conn *conn;
-
     (void)state;
-    scripted_open(&script, &conn, 0, NULL);
-    rig_open_on(&r, conn, NULL);
-    request_build(request_spec_of(VHU_REQ_GET_FEATURES), 0, &m);
-    scripted_add(&script, &m);
-    request_build(request_spec_of(VHU_REQ_SET_VRING_NUM), 0, &m);
-    scripted_add(&script, &m);
+    open_scripted(NULL);
+    script_requests(VHU_REQ_GET_FEATURES, 1);
+    script_requests(VHU_REQ_SET_VRING_NUM, 1);
     r.fake.result[FAKE_set_vring_num] = VHU_EPENDING;
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(script.out_len, 0);
@@ -107,24 +123,19 @@ static void test_flush_before_pending(void **state)
 /* While an op is pending the peer may still be slow to read what it was sent before. */
 static void test_output_while_pending(void **state)
 {
-    vhu_conn *conn;
-
     (void)state;
-    scripted_open(&script, &conn, 0, NULL);
-    rig_open_on(&r, conn, NULL);
+    open_scripted(NULL);
     script.out_room = 7;
-    request_build(request_spec_of(VHU_REQ_GET_FEATURES), 0, &m);
-    scripted_add(&script, &m);
-    request_build(request_spec_of(VHU_REQ_SET_VRING_NUM), 0, &m);
-    scripted_add(&script, &m);
+    script_requests(VHU_REQ_GET_FEATURES, 1);
+    script_requests(VHU_REQ_SET_VRING_NUM, 1);
     r.fake.result[FAKE_set_vring_num] = VHU_EPENDING;
-    assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+    serve();
     assert_int_equal(script.out_len, 7);
-    assert_int_equal(vhu_conn_wait_events(conn), VHU_WAIT_WRITE);
+    assert_int_equal(vhu_conn_wait_events(r.conn), VHU_WAIT_WRITE);
     script.out_room = SIZE_MAX;
-    assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+    serve();
     assert_int_equal(script.out_len, 20);
-    assert_int_equal(vhu_conn_wait_events(conn), 0);
+    assert_int_equal(vhu_conn_wait_events(r.conn), 0);
     rig_close(&r);
 }
 
@@ -135,15 +146,13 @@ static void test_end_while_pending(void **state)
                                      VHU_REQ_SET_DEVICE_STATE_FD, VHU_REQ_SET_BACKEND_REQ_FD};
 
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         for (size_t i = 0; i < 3 * sizeof(codes) / sizeof(codes[0]); i++) {
             const request_spec *spec = request_spec_of(codes[i / 3]);
 
             rig_open(&r, kind, NULL);
             rig_negotiate_for(&r, spec);
-            r.fake.result[spec->op] = VHU_EPENDING;
-            request_build(spec, VHU_FLAG_NEED_REPLY, &m);
-            assert_int_equal(rig_send(&r, &m), VHU_EAGAIN);
+            request_pending(spec);
             if (i % 3 > 0)
                 peer_close(&r.peer);
             if (i % 3 > 1) {
@@ -177,36 +186,32 @@ static size_t count_replies(uint32_t request, uint32_t size)
 static void test_backpressure(void **state)
 {
     enum { COUNT = 30 };
-    vhu_conn *conn;
     unsigned before;
 
     (void)state;
-    scripted_open(&script, &conn, 0, NULL);
-    rig_open_on(&r, conn, NULL);
+    open_scripted(NULL);
     request_build(request_spec_of(VHU_REQ_SET_PROTOCOL_FEATURES), 0, &m);
     m.payload[2] = 0x40; /* SHMEM */
     scripted_add(&script, &m);
     script.out_room = 0;
-    request_build(request_spec_of(VHU_REQ_GET_SHMEM_CONFIG), 0, &m);
-    for (int i = 0; i < COUNT; i++)
-        scripted_add(&script, &m);
-    assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+    script_requests(VHU_REQ_GET_SHMEM_CONFIG, COUNT);
+    serve();
     before = r.fake.calls[FAKE_get_shmem_config];
     assert_true(before > 0 && before < COUNT);
-    assert_int_equal(vhu_conn_wait_events(conn), VHU_WAIT_WRITE);
-    assert_false(vhu_conn_pending(conn));
-    assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+    assert_int_equal(vhu_conn_wait_events(r.conn), VHU_WAIT_WRITE);
+    assert_false(vhu_conn_pending(r.conn));
+    serve();
     assert_int_equal(r.fake.calls[FAKE_get_shmem_config], before);
     /* It reads a little: more is served, and so on. */
     while (r.fake.calls[FAKE_get_shmem_config] < COUNT) {
         script.out_room = 1000;
-        assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+        serve();
     }
     script.out_room = SIZE_MAX;
-    assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+    serve();
     assert_int_equal(count_replies(VHU_REQ_GET_SHMEM_CONFIG, 2056), COUNT);
-    assert_int_equal(vhu_conn_wait_events(conn), VHU_WAIT_READ);
-    assert_int_equal(vhu_conn_deadline_ms(conn), -1);
+    assert_int_equal(vhu_conn_wait_events(r.conn), VHU_WAIT_READ);
+    assert_int_equal(vhu_conn_deadline_ms(r.conn), -1);
     rig_close(&r);
 }
 
@@ -217,22 +222,17 @@ static void test_backpressure_of_handles(void **state)
 
     (void)state;
     for (int blocked = 0; blocked < 2; blocked++) {
-        vhu_conn *conn;
-
-        scripted_open(&script, &conn, 0, NULL);
-        rig_open_on(&r, conn, NULL);
+        open_scripted(NULL);
         request_build(request_spec_of(VHU_REQ_SET_PROTOCOL_FEATURES), 0, &m);
         m.payload[2] = 0x4; /* SHARED_OBJECT */
         scripted_add(&script, &m);
-        request_build(request_spec_of(VHU_REQ_GET_SHARED_OBJECT), 0, &m);
-        for (int i = 0; i < COUNT; i++)
-            scripted_add(&script, &m);
+        script_requests(VHU_REQ_GET_SHARED_OBJECT, COUNT);
         script.out_room = blocked ? 0 : SIZE_MAX;
-        assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+        serve();
         if (blocked)
             assert_true(r.fake.calls[FAKE_get_shared_object] < 65);
         script.out_room = SIZE_MAX;
-        assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+        serve();
         assert_int_equal(count_replies(VHU_REQ_GET_SHARED_OBJECT, 0), COUNT);
         assert_int_equal(script.handles_sent, COUNT);
         assert_true(script.handles_alone);
@@ -246,7 +246,7 @@ static void test_backpressure_of_socket(void **state)
     enum { COUNT = 600 };
 
     (void)state;
-    for (int kind = 0; kind < PAIR_KINDS; kind++) {
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
         unsigned replies = 0;
 
         rig_open(&r, kind, NULL);
@@ -275,20 +275,15 @@ static void test_backpressure_of_socket(void **state)
 /* Byte by byte out, with stalls between. */
 static void test_partial_sends(void **state)
 {
-    vhu_conn *conn;
-
     (void)state;
-    scripted_open(&script, &conn, 0, NULL);
-    rig_open_on(&r, conn, NULL);
+    open_scripted(NULL);
     script.out_step = 1;
     script.out_stalls = true;
     script.in_step = 1;
     script.in_stalls = true;
-    request_build(request_spec_of(VHU_REQ_GET_VRING_BASE), 0, &m);
-    for (int i = 0; i < 5; i++)
-        scripted_add(&script, &m);
+    script_requests(VHU_REQ_GET_VRING_BASE, 5);
     while (script.out_len < 100)
-        assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+        serve();
     assert_int_equal(count_replies(VHU_REQ_GET_VRING_BASE, 8), 5);
     assert_int_equal(r.fake.calls[FAKE_get_vring_base], 5);
     rig_close(&r);
@@ -311,41 +306,35 @@ static void serve_until_closed(int code)
     assert_string_not_equal(vhu_conn_last_error(r.conn), "");
 }
 
-static void open_with_deadline(void)
+static void stop_after(int kind, size_t len)
 {
     const vhu_conn_options options = {.size = sizeof(options), .timeout_ms = 5};
-    vhu_conn *conn;
+    static uint8_t bytes[sizeof(m)];
+    vhu_handle handle[1];
 
-    memset(&r, 0, sizeof(r));
-    r.handles_before = leakcheck_count();
-    pair_open(&r.peer, &r.conn, PAIR_STREAM, &options);
-    conn = r.conn;
-    fake_backend_init(&r.fake);
-    assert_int_equal(vhu_backend_server_new(&r.server, &conn, &fake_backend_ops, &r.fake, NULL), 0);
+    rig_open_with(&r, kind, &options, NULL);
+    assert_int_equal(rig_serve(&r), VHU_EAGAIN);
+    assert_int_equal(vhu_conn_deadline_ms(r.conn), -1); /* idle peers have no limit */
+    request_build(request_spec_of(VHU_REQ_SET_VRING_CALL), 0, &m);
+    message_bytes(&m, bytes);
+    handles_open(handle, 1);
+    peer_send(&r.peer, bytes, len, handle, 1);
+    handles_close(handle, 1);
+    assert_int_equal(rig_serve(&r), VHU_EAGAIN);
+    serve_until_closed(VHU_ETIMEDOUT);
+    assert_true(peer_sees_end(&r.peer));
+    rig_close(&r);
 }
 
 /* Silent in the header, and in the payload, with a handle: closed. */
 static void test_silence_in_mid_message(void **state)
 {
     static const size_t lengths[] = {1, 11, 12, 19};
-    static uint8_t bytes[sizeof(m)];
 
     (void)state;
-    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
-        vhu_handle handle[1];
-
-        open_with_deadline();
-        assert_int_equal(rig_serve(&r), VHU_EAGAIN);
-        assert_int_equal(vhu_conn_deadline_ms(r.conn), -1); /* idle peers have no limit */
-        request_build(request_spec_of(VHU_REQ_SET_VRING_CALL), 0, &m);
-        message_bytes(&m, bytes);
-        handles_open(handle, 1);
-        peer_send(&r.peer, bytes, lengths[i], handle, 1);
-        handles_close(handle, 1);
-        assert_int_equal(rig_serve(&r), VHU_EAGAIN);
-        serve_until_closed(VHU_ETIMEDOUT);
-        assert_true(peer_sees_end(&r.peer));
-        rig_close(&r);
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
+        for (size_t i = 0; i < 4 && pair_has_pieces(kind); i++)
+            stop_after(kind, lengths[i]);
     }
 }
 
@@ -356,17 +345,21 @@ static void test_deadline_ends(void **state)
     size_t len;
 
     (void)state;
-    rig_open(&r, PAIR_STREAM, NULL);
-    request_build(request_spec_of(VHU_REQ_GET_VRING_BASE), 0, &m);
-    len = message_bytes(&m, bytes);
-    peer_send(&r.peer, bytes, 13, NULL, 0);
-    assert_int_equal(rig_serve(&r), VHU_EAGAIN);
-    assert_in_range(vhu_conn_deadline_ms(r.conn), 0, 10000);
-    peer_send(&r.peer, bytes + 13, len - 13, NULL, 0);
-    assert_int_equal(rig_serve(&r), VHU_EAGAIN);
-    assert_int_equal(vhu_conn_deadline_ms(r.conn), -1);
-    rig_expect_reply(&r, VHU_REQ_GET_VRING_BASE, 8, 0);
-    rig_close(&r);
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
+        if (!pair_has_pieces(kind))
+            continue;
+        rig_open(&r, kind, NULL);
+        request_build(request_spec_of(VHU_REQ_GET_VRING_BASE), 0, &m);
+        len = message_bytes(&m, bytes);
+        peer_send(&r.peer, bytes, 13, NULL, 0);
+        assert_int_equal(rig_serve(&r), VHU_EAGAIN);
+        assert_in_range(vhu_conn_deadline_ms(r.conn), 0, 10000);
+        peer_send(&r.peer, bytes + 13, len - 13, NULL, 0);
+        assert_int_equal(rig_serve(&r), VHU_EAGAIN);
+        assert_int_equal(vhu_conn_deadline_ms(r.conn), -1);
+        rig_expect_reply(&r, VHU_REQ_GET_VRING_BASE, 8, 0);
+        rig_close(&r);
+    }
 }
 
 /* The peer asks and asks, and never reads: also while an op is pending. */
@@ -375,17 +368,13 @@ static void test_peer_does_not_read(void **state)
     (void)state;
     for (int pending = 0; pending < 2; pending++) {
         const vhu_conn_options options = {.size = sizeof(options), .timeout_ms = 5};
-        vhu_conn *conn;
 
-        scripted_open(&script, &conn, 0, &options);
-        rig_open_on(&r, conn, NULL);
+        open_scripted(&options);
         script.out_room = 0;
-        request_build(request_spec_of(VHU_REQ_GET_FEATURES), 0, &m);
-        scripted_add(&script, &m);
-        request_build(request_spec_of(VHU_REQ_GET_VRING_BASE), 0, &m);
-        scripted_add(&script, &m);
+        script_requests(VHU_REQ_GET_FEATURES, 1);
+        script_requests(VHU_REQ_GET_VRING_BASE, 1);
         r.fake.result[FAKE_get_vring_base] = pending ? VHU_EPENDING : 0;
-        assert_int_equal(vhu_backend_server_serve(r.server), VHU_EAGAIN);
+        serve();
         serve_until_closed(VHU_ETIMEDOUT);
         assert_int_equal(script.shutdowns, 1);
         rig_close(&r);

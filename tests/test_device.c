@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device kit by its front-end's requests: what starts a ring, stops it, and what is refused. */
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "support/sys.h"
 #include "test_device_fixture.h"
 
 static const kit_options one_ring = {.rings = 1};
@@ -141,6 +139,7 @@ static void uml_order(const kit_options *options)
     const uint64_t protocol = VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_BACKEND_REQ);
     kit *k = kit_new(options);
     frontend *f = &k->front;
+    const vhu_handle memory = driver_memory_handle(&f->memory);
 
     assert_int_equal(frontend_request(f, VHU_REQ_SET_OWNER, NULL, 0, NULL, 0), 0);
     frontend_get(f, VHU_REQ_GET_FEATURES);
@@ -150,8 +149,8 @@ static void uml_order(const kit_options *options)
     assert_int_equal(frontend_set(f, VHU_REQ_SET_FEATURES, f->features), 0);
     table.regions[0] = f->memory.regions[0];
     assert_int_equal(sizeof(table), 72);
-    assert_int_equal(
-        frontend_request(f, VHU_REQ_SET_MEM_TABLE, &table, sizeof(table), &f->memory.fd, 1), 0);
+    assert_int_equal(frontend_request(f, VHU_REQ_SET_MEM_TABLE, &table, sizeof(table), &memory, 1),
+                     0);
     frontend_start_ring(f, 0, 0);
     kit_requests(k, 0, 7);
     kit_free(k);
@@ -354,18 +353,16 @@ static void test_start_refused(void **state)
 
 static void refuse_events(frontend *f)
 {
-    int file = memfd_create("regular", MFD_CLOEXEC);
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    vhu_handle odd[] = {sys_odd_handle_new(), driver_memory_handle(&f->memory)};
 
-    assert_true(file >= 0 && null >= 0);
-    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, null), 1);
-    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, -1), 1); /* to poll for ever */
-    vhu_handle_close(&null);
-    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, file), 1);
-    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_CALL, 0, file), 1);
-    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_ERR, 0, file), 1);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(frontend_event_handle(f, VHU_REQ_SET_VRING_KICK, 0, odd[i]), 1);
+        assert_int_equal(frontend_event_handle(f, VHU_REQ_SET_VRING_CALL, 0, odd[i]), 1);
+        assert_int_equal(frontend_event_handle(f, VHU_REQ_SET_VRING_ERR, 0, odd[i]), 1);
+    }
+    vhu_handle_close(&odd[0]);
+    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, NULL), 1); /* to poll for ever */
     assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 9, f->rings[0].kick), 1);
-    vhu_handle_close(&file);
 }
 
 static void refuse_memory(frontend *f)

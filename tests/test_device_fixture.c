@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "test_device_fixture.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <vmm_vhost/wait.h>
 
 enum { RING_SIZE = 16, MANY_TURNS = 10000 };
 
@@ -52,15 +51,6 @@ static void on_left(void *arg)
     assert_true(vhu_device_is_idle(k->device));
 }
 
-/* Whether the connection's wait handle would wake its loop. */
-static bool is_ready(const vhu_conn *conn)
-{
-    struct pollfd p = {.fd = vhu_conn_wait_handle(conn),
-                       .events = vhu_conn_wait_events(conn) & VHU_WAIT_READ ? POLLIN : 0};
-
-    return p.events && poll(&p, 1, 0) > 0;
-}
-
 void kit_serve(kit *k)
 {
     int r = 0;
@@ -69,7 +59,8 @@ void kit_serve(kit *k)
         return;
     do {
         r = vhu_backend_server_serve(k->server);
-    } while (r == 0 || (r == VHU_EAGAIN && is_ready(vhu_backend_server_conn(k->server))));
+    } while (r == 0 ||
+             (r == VHU_EAGAIN && vhu_conn_wait(vhu_backend_server_conn(k->server), 0) == 0));
     if (r == VHU_EAGAIN)
         return;
     k->ended = r;
@@ -89,9 +80,9 @@ static bool take_kicks(kit *k, unsigned worker)
 
     for (uint32_t i = worker; vhu_device_ring(k->device, i); i += step) {
         vhu_ring *ring = vhu_device_ring(k->device, i);
-        struct pollfd p = {.fd = kick_of(k, ring), .events = POLLIN};
+        vhu_wait kick = {kick_of(k, ring), VHU_WAIT_READ, false};
 
-        if (p.fd == VHU_NO_HANDLE || poll(&p, 1, 0) <= 0)
+        if (kick.handle == VHU_NO_HANDLE || vhu_wait_any(&kick, 1, 0) < 0)
             continue;
         vhu_ring_kicked(ring);
         any = true;
@@ -135,17 +126,17 @@ static void on_log(void *arg, vhu_log_level level, const char *text)
     strncpy(k->last_log, text, sizeof(k->last_log) - 1);
 }
 
-static int connect_device(kit *k)
+static vhu_stream *connect_device(kit *k)
 {
+    vhu_stream *pair[2];
     vhu_conn *conn;
-    int ends[2];
 
     assert_null(k->server);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    assert_int_equal(vhu_conn_adopt(&conn, &ends[0], NULL), 0);
+    assert_int_equal(vhu_stream_pair(pair), 0);
+    assert_int_equal(vhu_conn_from_stream(&conn, &pair[0], NULL), 0);
     assert_int_equal(vhu_device_connect(k->device, &conn, &k->server), 0);
     assert_null(conn);
-    return ends[1];
+    return pair[1];
 }
 
 kit *kit_new(const kit_options *options)

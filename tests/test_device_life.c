@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device kit's configuration, and one front-end after another. */
 #include <string.h>
-#include <unistd.h>
 
 #include "test_device_fixture.h"
 
@@ -63,7 +62,7 @@ static void test_config_changed(void **state)
             assert_int_equal(vhu_device_config_changed(k->device), cases[i].result);
             if (cases[i].result < 0)
                 continue;
-            assert_int_equal(read(f->channel, &header, sizeof(header)), sizeof(header));
+            header = frontend_recv_channel(f);
             assert_int_equal(header.request, VHU_BACKEND_REQ_CONFIG_CHANGE_MSG);
             assert_int_equal(header.flags, VHU_VERSION_1);
             assert_int_equal(header.size, 0);
@@ -72,8 +71,9 @@ static void test_config_changed(void **state)
         if (cases[i].result == 0) {
             frontend_channel(f);
             assert_int_equal(vhu_device_config_changed(k->device), 0);
-            assert_int_equal(read(f->channel, &header, sizeof(header)), sizeof(header));
-            vhu_handle_close(&f->channel);
+            frontend_recv_channel(f);
+            vhu_stream_free(f->channel);
+            f->channel = NULL;
             assert_true(vhu_device_config_changed(k->device) < 0);
         }
         frontend_hang_up(f);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a split ring does with a driver that breaks the rules. */
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <uv.h>
 
 #include "atomic.h"
 #include "support/queue_rig.h"
@@ -313,7 +313,7 @@ typedef struct spoiler {
 } spoiler;
 
 /* A guest that rewrites a descriptor all the time, from one that is fine to one that is not. */
-static void *spoil(void *arg)
+static void spoil(void *arg)
 {
     spoiler *s = arg;
     const uint64_t good = s->desc->addr;
@@ -326,7 +326,6 @@ static void *spoil(void *arg)
         s->desc->addr = good;
         s->desc->flags = VHU__DESC_WRITE | VHU__DESC_NEXT;
     }
-    return NULL;
 }
 
 /* Whatever is taken lies in memory, and is what was checked. */
@@ -336,7 +335,7 @@ static void test_racing_guest(void **state)
     uint16_t head = add_request(r, false);
     spoiler s = {.desc = desc_of(r, head, 1)};
     const uint8_t *low[2];
-    pthread_t thread;
+    uv_thread_t thread;
 
     (void)state;
     if (RACES_ARE_REPORTED) {
@@ -345,7 +344,7 @@ static void test_racing_guest(void **state)
     }
     for (int i = 0; i < 2; i++)
         low[i] = device_at(r, DRIVER_GUEST_BASE + (uint64_t)i * REGION_SIZE);
-    assert_int_equal(pthread_create(&thread, NULL, spoil, &s), 0);
+    assert_int_equal(uv_thread_create(&thread, spoil, &s), 0);
     for (int i = 0; i < 200000; i++) {
         r->ring.avail->ring[i % 16] = head;
         vhu__store_release_u16(&r->ring.avail->idx, (uint16_t)(i + 1));
@@ -368,7 +367,7 @@ static void test_racing_guest(void **state)
         }
     }
     atomic_store(&s.stop, true);
-    pthread_join(thread, NULL);
+    uv_thread_join(&thread);
     rig_free(r);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A driver and a device in two threads, which sleep whenever there is nothing to do. */
-#include <pthread.h>
-
+#include <uv.h>
 #include <vmm_vhost/event.h>
 
 #include "atomic.h"
@@ -13,10 +12,11 @@ enum { REQUESTS = 30000 };
 typedef struct duel {
     rig *r;
     vhu_event *kick, *call;
+    bool failed;
 } duel;
 
 /* The device: adds one to what it reads. Sleeps whenever there is nothing. */
-static void *run_device(void *arg)
+static void run_device(void *arg)
 {
     duel *d = arg;
     rig *r = d->r;
@@ -24,8 +24,9 @@ static void *run_device(void *arg)
     for (uint32_t done = 0; done < REQUESTS;) {
         int n = take(r, CHAINS);
 
-        if (n < 0)
-            return arg;
+        d->failed = n < 0;
+        if (d->failed)
+            return;
         for (int i = 0; i < n; i++) {
             const vhu_chain *c = &r->chains[i];
 
@@ -42,7 +43,6 @@ static void *run_device(void *arg)
         }
         vhu_queue_disable_kicks(r->queue);
     }
-    return NULL;
 }
 
 static uint64_t slot_addr(const rig *r, int head)
@@ -96,15 +96,14 @@ static void test_two_threads(void **state)
     (void)state;
     for (size_t i = 0; i < VHU__COUNT(features); i++) {
         duel d = {.r = rig_new_at(32, features[i], 60000)};
-        pthread_t device;
-        void *failed = NULL;
+        uv_thread_t device;
 
         assert_int_equal(vhu_event_new(&d.kick), 0);
         assert_int_equal(vhu_event_new(&d.call), 0);
-        assert_int_equal(pthread_create(&device, NULL, run_device, &d), 0);
+        assert_int_equal(uv_thread_create(&device, run_device, &d), 0);
         drive(&d);
-        pthread_join(device, &failed);
-        assert_null(failed);
+        uv_thread_join(&device);
+        assert_false(d.failed);
         vhu_event_free(d.call);
         vhu_event_free(d.kick);
         rig_free(d.r);

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "test_uv_device_fixture.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 enum { RING_SIZE = 32, CHUNK = 64 };
 
@@ -48,6 +42,7 @@ static void worker_stop(void *self, unsigned worker)
 
 void uv_kit_wake(uv_kit *k)
 {
+    atomic_thread_fence(memory_order_seq_cst);
     for (unsigned i = 0; i < k->workers; i++)
         uv_async_send(&k->wake[i]);
 }
@@ -91,60 +86,24 @@ void uv_kit_close(uv_kit *k)
     k->device = NULL;
 }
 
-static void on_prepare(uv_prepare_t *prepare)
+static void turn(void *arg)
 {
-    ((uv_kit *)prepare->data)->turns++;
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    ((uv_kit *)timer->data)->timed = true;
-}
-
-void uv_kit_turn(void *arg)
-{
-    uv_kit *k = arg;
-
-    uv_run(&k->loop, UV_RUN_NOWAIT);
-    frontend_wait_loop(&k->front, uv_backend_fd(&k->loop), uv_backend_timeout(&k->loop));
-}
-
-void uv_kit_pause(uv_kit *k, unsigned ms)
-{
-    k->timed = false;
-    uv_update_time(&k->loop);
-    uv_timer_start(&k->timer, on_timer, ms, 0);
-    uv_kit_until(k, k->timed);
+    test_loop_turn(&((uv_kit *)arg)->loop);
 }
 
 /* --- life --- */
 
-int uv_kit_setup(void **state)
-{
-    uv_loop_t loop;
-
-    (void)state;
-    return uv_loop_init(&loop) == 0 ? uv_loop_close(&loop) : -1;
-}
-
 uv_kit *uv_kit_bare(const uv_kit_options *options)
 {
-    static unsigned number;
     uv_kit *k = calloc(1, sizeof(*k));
 
     assert_non_null(k);
     echo_init(&k->echo, options->workers);
-    snprintf(k->name, sizeof(k->name), "@vmm_vhost-test-%d-%u", (int)getpid(), number++);
-    assert_int_equal(uv_loop_init(&k->loop), 0);
-    assert_int_equal(uv_async_init(&k->loop, &k->nudge, on_wake), 0);
-    uv_timer_init(&k->loop, &k->timer);
-    uv_prepare_init(&k->loop, &k->prepare);
-    k->timer.data = k->prepare.data = k;
-    uv_prepare_start(&k->prepare, on_prepare);
-    uv_unref((uv_handle_t *)&k->prepare);
+    sys_address_new(&k->address);
+    test_loop_open(&k->loop);
+    assert_int_equal(uv_async_init(&k->loop.uv, &k->nudge, on_wake), 0);
     k->workers = options->workers;
-    k->front.fd = k->front.channel = k->front.memory.fd = -1;
-    k->front.turn = uv_kit_turn;
+    k->front.turn = turn;
     k->front.turn_arg = k;
     return k;
 }
@@ -160,20 +119,32 @@ int uv_kit_make(uv_kit *k, const uv_kit_options *options)
                                       .connected = connected,
                                       .disconnected = disconnected};
 
-    return vhu_uv_device_new(&k->device, &k->loop, &device, &echo_ops, k, &uv);
+    return vhu_uv_device_new(&k->device, &k->loop.uv, &device, &echo_ops, k, &uv);
 }
 
-int uv_kit_dial(const uv_kit *k)
+vhu_stream *uv_kit_dial(const uv_kit *k)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(k->name));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    vhu_stream *stream = NULL;
 
-    assert_true(fd >= 0);
-    assert_in_range(strlen(k->name), 2, sizeof(address.sun_path) - 1);
-    memcpy(address.sun_path + 1, k->name + 1, strlen(k->name) - 1);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, len), 0);
-    return fd;
+    assert_int_equal(vhu_stream_connect(&stream, k->address.text, 0, NULL), 0);
+    return stream;
+}
+
+void uv_kit_pair(uv_kit *k, uint32_t rings)
+{
+    vhu_stream *pair[2];
+    vhu_conn *conn;
+    int r;
+
+    assert_int_equal(vhu_stream_pair(pair), 0);
+    assert_int_equal(vhu_conn_from_stream(&conn, &pair[0], NULL), 0);
+    /* The rings of the one before may take a while. */
+    while ((r = vhu_uv_device_connect(k->device, &conn)) == VHU_ESTATE)
+        test_loop_turn(&k->loop);
+    assert_int_equal(r, 0);
+    assert_null(conn);
+    echo_forget(&k->echo);
+    frontend_open(&k->front, pair[1], 1, 0, rings, RING_SIZE, FRONTEND_FEATURES);
 }
 
 uv_kit *uv_kit_new(const uv_kit_options *options, int timeout_ms)
@@ -183,7 +154,7 @@ uv_kit *uv_kit_new(const uv_kit_options *options, int timeout_ms)
     uv_kit *k = uv_kit_bare(options);
     vhu_listener *listener;
 
-    assert_int_equal(vhu_listener_new(&listener, k->name, &o), 0);
+    assert_int_equal(vhu_listener_new(&listener, k->address.text, &o), 0);
     assert_int_equal(uv_kit_make(k, options), 0);
     assert_int_equal(vhu_uv_device_listen(k->device, &listener), 0);
     assert_null(listener);
@@ -210,17 +181,26 @@ void uv_kit_free(uv_kit *k)
         uv_kit_release(k);
     uv_kit_close(k);
     uv_close((uv_handle_t *)&k->nudge, NULL);
-    uv_close((uv_handle_t *)&k->timer, NULL);
-    uv_close((uv_handle_t *)&k->prepare, NULL);
-    assert_int_equal(uv_run(&k->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&k->loop), 0);
+    test_loop_close(&k->loop);
     frontend_close(&k->front);
+    sys_address_clear(&k->address);
     assert_int_equal(k->connected, k->disconnected);
     assert_int_equal(k->started, k->stopped);
     for (uint32_t i = 0; i < FRONTEND_RINGS; i++)
         assert_int_equal(k->echo.rings[i].started, k->echo.rings[i].parked);
     assert_int_equal(k->echo.errors, 0);
     free(k);
+}
+
+void uv_kit_expect_sleep(uv_kit *k)
+{
+    for (int tries = 0; tries < 200; tries++) {
+        unsigned polls = k->echo.polls;
+
+        if (test_loop_pause(&k->loop, 10) < 20 && k->echo.polls == polls)
+            return;
+    }
+    fail_msg("it does not sleep");
 }
 
 /* --- drivers --- */

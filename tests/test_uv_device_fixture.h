@@ -10,20 +10,18 @@
 
 #include "support/echo_device.h"
 #include "support/frontend.h"
+#include "support/sys.h"
+#include "support/test_loop.h"
 
 enum { UV_KIT_WORKERS = 4 };
 
 typedef struct uv_kit {
     echo_device echo; /* first: it is the device's `self` */
-    uv_loop_t loop;
+    test_loop loop;
     vhu_uv_device *device; /* NULL: closed */
     frontend front;
-    char name[64];    /* what it listens on */
-    uv_async_t nudge; /* wakes the loop from a driver */
-    uv_timer_t timer;
-    uv_prepare_t prepare;
-    uint64_t turns; /* of the loop */
-    bool timed;
+    sys_address address; /* what it listens on */
+    uv_async_t nudge;    /* wakes the loop from a driver */
     unsigned connected;
     unsigned disconnected;
     int ended; /* why, the last time */
@@ -49,33 +47,25 @@ typedef struct uv_kit_options {
     size_t spare;   /* of these, without rings */
 } uv_kit_options;
 
-/* For the group: libuv opens two descriptors with its first loop, for good. */
-int uv_kit_setup(void **state);
-
 /* A loop, and options for a device on it; no device yet. */
 uv_kit *uv_kit_bare(const uv_kit_options *options);
 int uv_kit_make(uv_kit *k, const uv_kit_options *options);
-/* A device that listens, and a front-end's socket connected to it. */
+/* A device that listens, and a front-end connected to it. */
 uv_kit *uv_kit_new(const uv_kit_options *options, int timeout_ms);
 /* The same with rings running. */
 uv_kit *uv_kit_started(const uv_kit_options *options);
 /* Closes what is open, runs the loop to its end, and checks all that was counted. */
 void uv_kit_free(uv_kit *k);
 
-int uv_kit_dial(const uv_kit *k);
+vhu_stream *uv_kit_dial(const uv_kit *k);
+/* The device serves another front-end, which no listener has accepted. */
+void uv_kit_pair(uv_kit *k, uint32_t rings);
 void uv_kit_close(uv_kit *k);
 
-/* One turn of the loop, then sleep; turns until a condition holds. */
-void uv_kit_turn(void *k);
-#define uv_kit_until(k, condition)                                                                 \
-    do {                                                                                           \
-        uv_run(&(k)->loop, UV_RUN_NOWAIT);                                                         \
-        while (!(condition))                                                                       \
-            uv_kit_turn(k);                                                                        \
-    } while (0)
+#define uv_kit_until(k, condition) test_loop_until(&(k)->loop, condition)
 
-/* Let time pass on the loop. */
-void uv_kit_pause(uv_kit *k, unsigned ms);
+/* There comes a pause in which nobody turns: all sleep. */
+void uv_kit_expect_sleep(uv_kit *k);
 /* Have every worker turn, as a device does whose work ends on another thread. */
 void uv_kit_wake(uv_kit *k);
 void uv_kit_release(uv_kit *k);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Rings under load while their front-end changes everything about them. */
-#include <string.h>
-
 #include "test_uv_device_fixture.h"
 
 enum { SWAPS = 3000, CHANGES = 400, REQUESTS = 6000 };
@@ -26,18 +24,18 @@ static void join_drivers(uv_kit *k, uv_driver *drivers)
 
 static void swap_call(frontend *f, uint32_t ring)
 {
-    int fd = frontend_eventfd();
+    vhu_event *call = frontend_event_new();
 
-    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_CALL, ring, fd), 0);
-    frontend_swap_call(&f->rings[ring], fd);
+    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_CALL, ring, call), 0);
+    frontend_swap_call(&f->rings[ring], call);
 }
 
 static void swap_kick(frontend *f, uint32_t ring)
 {
-    int fd = frontend_eventfd();
+    vhu_event *kick = frontend_event_new();
 
-    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, ring, fd), 0);
-    frontend_swap_kick(&f->rings[ring], fd);
+    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, ring, kick), 0);
+    frontend_swap_kick(&f->rings[ring], kick);
 }
 
 static void addr_again(frontend *f, uint32_t ring)
@@ -286,5 +284,5 @@ int main(void)
         leakcheck_test(test_deaths),
     };
 
-    return cmocka_run_group_tests(tests, uv_kit_setup, NULL);
+    return cmocka_run_group_tests(tests, test_loop_setup, NULL);
 }

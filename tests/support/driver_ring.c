@@ -1,48 +1,38 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "support/driver_ring.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "atomic.h"
 #include "endian.h"
+#include "os.h"
 
 /* --- guest memory --- */
 
 int driver_memory_init(driver_memory *memory, uint64_t region_size, size_t n, uint64_t gap)
 {
     uint64_t step = region_size + gap;
-    void *base;
+    int r;
 
-    *memory = (driver_memory){.fd = -1, .size = region_size * n, .num_regions = n};
+    *memory = (driver_memory){.size = region_size * n, .num_regions = n};
     if (n > DRIVER_MAX_REGIONS)
-        return -1;
-    memory->fd = memfd_create("guest", MFD_CLOEXEC);
-    if (memory->fd < 0 || ftruncate(memory->fd, (off_t)memory->size) < 0)
-        goto fail;
-    base = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, 0);
-    if (base == MAP_FAILED)
-        goto fail;
-    memory->base = base;
+        return VHU_EINVAL;
+    r = vhu_shm_new(&memory->shm, memory->size);
+    if (r < 0)
+        return r;
+    memory->base = vhu_shm_base(memory->shm);
     for (size_t i = 0; i < n; i++)
         memory->regions[i] = (vhu_mem_region){.guest_addr = DRIVER_GUEST_BASE + i * step,
                                               .size = region_size,
                                               .user_addr = DRIVER_USER_BASE + i * 2 * step,
                                               .mmap_offset = (n - 1 - i) * region_size};
     return 0;
-
-fail:
-    driver_memory_destroy(memory);
-    return -1;
 }
 
 void driver_memory_destroy(driver_memory *memory)
 {
-    if (memory->base)
-        munmap(memory->base, memory->size);
-    vhu_handle_close(&memory->fd);
+    vhu_shm_free(memory->shm);
+    memory->shm = NULL;
     memory->base = NULL;
 }
 
@@ -71,14 +61,21 @@ uint64_t driver_memory_user(const driver_memory *memory, uint64_t guest_addr)
     return r ? r->user_addr + (guest_addr - r->guest_addr) : 0;
 }
 
+vhu_handle driver_memory_handle(const driver_memory *memory)
+{
+    return vhu_shm_handle(memory->shm);
+}
+
 int driver_memory_share(const driver_memory *memory, vhu_memory *device)
 {
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < memory->num_regions; i++) {
-        vhu_handle handle = fcntl(memory->fd, F_DUPFD_CLOEXEC, 0);
+        vhu_handle handle = VHU_NO_HANDLE;
 
-        r = vhu_memory_add(device, &memory->regions[i], &handle);
+        r = os_handle_dup(driver_memory_handle(memory), &handle);
+        if (r == 0)
+            r = vhu_memory_add(device, &memory->regions[i], &handle);
         vhu_handle_close(&handle);
     }
     return r;

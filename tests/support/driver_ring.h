@@ -8,17 +8,18 @@
 
 #include <vmm_vhost/memory.h>
 #include <vmm_vhost/protocol.h>
+#include <vmm_vhost/shm.h>
 
 #include "virtio_ring.h"
 
-/* --- guest memory: a memfd, cut into regions --- */
+/* --- guest memory: one object, cut into regions --- */
 
 #define DRIVER_MAX_REGIONS 8u
 #define DRIVER_GUEST_BASE UINT64_C(0x40000000)
 #define DRIVER_USER_BASE UINT64_C(0x7f0000000000)
 
 typedef struct driver_memory {
-    int fd;
+    vhu_shm *shm;
     uint8_t *base; /* all of it, as the front-end sees it */
     uint64_t size; /* bytes, all regions */
     size_t num_regions;
@@ -27,7 +28,7 @@ typedef struct driver_memory {
 
 /*
  * `n` regions of `region_size` bytes (a multiple of 64 KiB) with `gap` guest bytes in between. They
- * lie in the memfd in reverse order, so neighbours are no neighbours for the device. 0 or -1.
+ * lie in it in reverse order, so neighbours are no neighbours for the device. 0 or VHU_E*.
  */
 int driver_memory_init(driver_memory *memory, uint64_t region_size, size_t n, uint64_t gap);
 void driver_memory_destroy(driver_memory *memory);
@@ -36,7 +37,10 @@ void driver_memory_destroy(driver_memory *memory);
 void *driver_memory_at(const driver_memory *memory, uint64_t guest_addr);
 uint64_t driver_memory_user(const driver_memory *memory, uint64_t guest_addr);
 
-/* Add all regions to a device's memory, by duplicates of the memfd. 0 or VHU_E*. */
+/* What to send for a region; borrowed. */
+vhu_handle driver_memory_handle(const driver_memory *memory);
+
+/* Add all regions to a device's memory, by duplicates of the handle. 0 or VHU_E*. */
 int driver_memory_share(const driver_memory *memory, vhu_memory *device);
 
 /* --- ring --- */

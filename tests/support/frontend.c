@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "support/frontend.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-enum { REGION_SIZE = 1 << 20, MAX_TURNS = 1000000, SHORT_MS = 5 };
+enum {
+    REGION_SIZE = 1 << 20,
+    MESSAGE_MAX = sizeof(vhu_msg_header) + VHU_MAX_PAYLOAD,
+    MAX_TURNS = 1000000
+};
 
 /* --- life --- */
 
-int frontend_eventfd(void)
+vhu_event *frontend_event_new(void)
 {
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    vhu_event *event = NULL;
 
-    assert_true(fd >= 0);
-    return fd;
+    assert_int_equal(vhu_event_new(&event), 0);
+    return event;
 }
 
 static void open_ring(frontend *f, uint32_t i, size_t regions, uint32_t size)
@@ -36,21 +35,21 @@ static void open_ring(frontend *f, uint32_t i, size_t regions, uint32_t size)
     assert_non_null(r->seq_of);
     memset(r->seq_of, 0xff, size * sizeof(r->seq_of[0]));
     r->in_order = true;
-    r->kick = frontend_eventfd();
-    r->call = frontend_eventfd();
-    r->err = frontend_eventfd();
-    r->poke = frontend_eventfd();
-    atomic_init(&r->next_call, -1);
-    atomic_init(&r->next_kick, -1);
+    r->kick = frontend_event_new();
+    r->call = frontend_event_new();
+    r->err = frontend_event_new();
+    r->poke = frontend_event_new();
+    atomic_init(&r->next_call, NULL);
+    atomic_init(&r->next_kick, NULL);
 }
 
-void frontend_open(frontend *f, int fd, size_t regions, size_t spare, uint32_t rings, uint32_t size,
-                   uint64_t features)
+void frontend_open(frontend *f, vhu_stream *stream, size_t regions, size_t spare, uint32_t rings,
+                   uint32_t size, uint64_t features)
 {
     void (*turn)(void *arg) = f->turn;
     void *turn_arg = f->turn_arg;
 
-    *f = (frontend){.fd = fd, .channel = -1, .turn = turn, .turn_arg = turn_arg};
+    *f = (frontend){.stream = stream, .turn = turn, .turn_arg = turn_arg};
     f->features = features;
     f->num_rings = rings;
     assert_int_equal(driver_memory_init(&f->memory, REGION_SIZE, regions, REGION_SIZE), 0);
@@ -62,15 +61,16 @@ void frontend_open(frontend *f, int fd, size_t regions, size_t spare, uint32_t r
 
 void frontend_hang_up(frontend *f)
 {
-    vhu_handle_close(&f->fd);
-    vhu_handle_close(&f->channel);
+    vhu_stream_free(f->stream);
+    vhu_stream_free(f->channel);
+    f->stream = f->channel = NULL;
     f->acks = false;
 }
 
-void frontend_call_again(frontend *f, int fd)
+void frontend_call_again(frontend *f, vhu_stream *stream)
 {
     frontend_hang_up(f);
-    f->fd = fd;
+    f->stream = stream;
 }
 
 void frontend_close(frontend *f)
@@ -78,15 +78,13 @@ void frontend_close(frontend *f)
     frontend_hang_up(f);
     for (uint32_t i = 0; i < f->num_rings; i++) {
         frontend_ring *r = &f->rings[i];
-        int next_call = atomic_load(&r->next_call);
-        int next_kick = atomic_load(&r->next_kick);
 
-        vhu_handle_close(&r->kick);
-        vhu_handle_close(&r->call);
-        vhu_handle_close(&r->err);
-        vhu_handle_close(&r->poke);
-        vhu_handle_close(&next_call);
-        vhu_handle_close(&next_kick);
+        vhu_event_free(r->kick);
+        vhu_event_free(r->call);
+        vhu_event_free(r->err);
+        vhu_event_free(r->poke);
+        vhu_event_free(atomic_load(&r->next_call));
+        vhu_event_free(atomic_load(&r->next_kick));
         free(r->seq_of);
     }
     free(f->rings);
@@ -97,105 +95,125 @@ void frontend_close(frontend *f)
 
 /* --- messages --- */
 
-static void wait_for(const frontend *f, short events)
+static void wait_for(const frontend *f, vhu_stream *stream, unsigned events)
 {
-    struct pollfd p = {.fd = f->fd, .events = events};
-
     if (f->turn)
         f->turn(f->turn_arg);
     else
-        poll(&p, 1, -1);
+        vhu_stream_transport(stream)->wait(stream, events, -1);
+}
+
+static int try_send(frontend *f, const vhu_msg_header *header, const void *payload,
+                    const vhu_handle *handles, size_t n)
+{
+    uint8_t message[MESSAGE_MAX];
+    const size_t len = sizeof(*header) + header->size;
+    int r;
+
+    assert_true(len <= sizeof(message));
+    memcpy(message, header, sizeof(*header));
+    if (header->size > 0)
+        memcpy(message + sizeof(*header), payload, header->size);
+    r = vhu_stream_transport(f->stream)->send(f->stream, message, len, handles, n);
+    /* A message this small goes whole or not at all. */
+    if (r > 0)
+        assert_int_equal(r, len);
+    return r;
 }
 
 void frontend_send(frontend *f, uint32_t request, uint32_t flags, const void *payload,
-                   uint32_t size, const int *fds, size_t n)
+                   uint32_t size, const vhu_handle *handles, size_t n)
 {
-    vhu_msg_header header = {request, VHU_VERSION_1 | flags, size};
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(VHU_MAX_HANDLES * sizeof(int))];
-    } control = {0};
-    struct iovec iov[2] = {{&header, sizeof(header)}, {(void *)(uintptr_t)payload, size}};
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = size ? 2 : 1};
-    ssize_t sent;
+    const vhu_msg_header header = {request, VHU_VERSION_1 | flags, size};
 
-    if (n > 0) {
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
-        control.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(n * sizeof(int)),
-                                         .cmsg_level = SOL_SOCKET,
-                                         .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, n * sizeof(int));
-    }
-    /* A message this small goes whole or not at all. */
-    while ((sent = sendmsg(f->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0 && errno == EAGAIN)
-        wait_for(f, POLLOUT);
-    if (sent >= 0)
-        assert_int_equal(sent, sizeof(header) + size);
+    while (try_send(f, &header, payload, handles, n) == VHU_EAGAIN)
+        wait_for(f, f->stream, VHU_WAIT_WRITE);
 }
 
-/* Have `len` bytes, to be received again if `peek`. */
-static bool read_all(frontend *f, void *out, size_t len, bool peek)
+bool frontend_try_send(frontend *f, uint32_t request, const void *payload, uint32_t size)
 {
-    size_t done = 0;
+    const vhu_msg_header header = {request, VHU_VERSION_1, size};
 
-    for (int turns = 0; done < len; turns++) {
-        ssize_t n =
-            recv(f->fd, (char *)out + done, len - done, MSG_DONTWAIT | (peek ? MSG_PEEK : 0));
+    return try_send(f, &header, payload, NULL, 0) > 0;
+}
 
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-            return false;
-        if (n > 0 && (!peek || (size_t)n == len)) {
-            done += (size_t)n;
+void frontend_send_bytes(frontend *f, const void *bytes, size_t len)
+{
+    assert_int_equal(vhu_stream_transport(f->stream)->send(f->stream, bytes, len, NULL, 0), len);
+}
+
+/* One message, and no byte of the next: the size of its payload, -1 at the end. */
+static int recv_message(frontend *f, vhu_stream *stream, vhu_msg_header *header, void *payload,
+                        uint32_t size)
+{
+    const vhu_transport *transport = vhu_stream_transport(stream);
+    uint8_t message[MESSAGE_MAX];
+    size_t need = sizeof(*header);
+    size_t have = 0;
+
+    for (int turns = 0; have < need; turns++) {
+        bool whole = transport->flags & VHU_TRANSPORT_MESSAGES;
+        size_t no_handles = 0;
+        int n = transport->recv(stream, message + have, whole ? sizeof(message) : need - have, NULL,
+                                &no_handles);
+
+        assert_true(turns < MAX_TURNS);
+        if (n == VHU_EAGAIN) {
+            wait_for(f, stream, VHU_WAIT_READ);
             continue;
         }
-        assert_true(turns < MAX_TURNS);
-        wait_for(f, POLLIN);
+        if (n < 0)
+            return -1;
+        have += (size_t)n;
+        if (have >= sizeof(*header)) {
+            memcpy(header, message, sizeof(*header));
+            assert_true(header->size <= size);
+            need = sizeof(*header) + header->size;
+        }
     }
-    return true;
+    assert_int_equal(have, need);
+    if (header->size > 0)
+        memcpy(payload, message + sizeof(*header), header->size);
+    return (int)header->size;
 }
 
 int frontend_recv(frontend *f, uint32_t request, void *payload, uint32_t size)
 {
-    uint8_t message[sizeof(vhu_msg_header) + VHU_MAX_PAYLOAD];
     vhu_msg_header header;
+    int n = recv_message(f, f->stream, &header, payload, size);
 
-    /* In one piece, since a packet cannot be read in two. */
-    if (!read_all(f, &header, sizeof(header), true))
-        return -1;
+    if (n < 0)
+        return n;
     assert_int_equal(header.request, request);
     assert_int_equal(header.flags, VHU_VERSION_1 | VHU_FLAG_REPLY);
-    assert_true(header.size <= size);
-    if (!read_all(f, message, sizeof(header) + header.size, false))
-        return -1;
-    memcpy(payload, message + sizeof(header), header.size);
-    return (int)header.size;
+    return n;
+}
+
+vhu_msg_header frontend_recv_channel(frontend *f)
+{
+    vhu_msg_header header;
+
+    assert_int_equal(recv_message(f, f->channel, &header, NULL, 0), 0);
+    return header;
 }
 
 int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uint32_t size,
-                         const int *fds, size_t n)
+                         const vhu_handle *handles, size_t n)
 {
     uint64_t status;
 
-    frontend_send(f, request, f->acks ? VHU_FLAG_NEED_REPLY : 0, payload, size, fds, n);
+    frontend_send(f, request, f->acks ? VHU_FLAG_NEED_REPLY : 0, payload, size, handles, n);
     if (!f->acks)
         return 0;
     return frontend_recv(f, request, &status, sizeof(status)) == sizeof(status) ? (int64_t)status
                                                                                 : -1;
 }
 
-void frontend_wait_loop(const frontend *f, int loop_fd, int timeout_ms)
-{
-    struct pollfd p[2] = {{.fd = loop_fd, .events = POLLIN}, {.fd = f->fd, .events = POLLIN}};
-
-    poll(p, 2, timeout_ms < 0 || timeout_ms > SHORT_MS ? SHORT_MS : timeout_ms);
-}
-
 bool frontend_is_silent(const frontend *f)
 {
-    char byte;
+    const vhu_transport *transport = vhu_stream_transport(f->stream);
 
-    return recv(f->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    return transport->wait(f->stream, VHU_WAIT_READ, 0) == VHU_ETIMEDOUT;
 }
 
 uint64_t frontend_get(frontend *f, uint32_t request)
@@ -229,11 +247,26 @@ int64_t frontend_addr(frontend *f, uint32_t ring)
     return frontend_request(f, VHU_REQ_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
 }
 
-int64_t frontend_event(frontend *f, uint32_t request, uint32_t ring, int fd)
+int64_t frontend_event_handle(frontend *f, uint32_t request, uint32_t ring, vhu_handle handle)
 {
-    const uint64_t value = ring | (fd < 0 ? 0x100u : 0);
+    const bool none = handle == VHU_NO_HANDLE;
+    const uint64_t value = ring | (none ? 0x100u : 0);
 
-    return frontend_request(f, request, &value, sizeof(value), &fd, fd < 0 ? 0 : 1);
+    return frontend_request(f, request, &value, sizeof(value), &handle, none ? 0 : 1);
+}
+
+int64_t frontend_event(frontend *f, uint32_t request, uint32_t ring, vhu_event *event)
+{
+    vhu_handle handle = VHU_NO_HANDLE;
+    int64_t status;
+
+    if (event && request == VHU_REQ_SET_VRING_KICK)
+        assert_int_equal(vhu_event_dup_wait(event, &handle), 0);
+    else if (event)
+        assert_int_equal(vhu_event_dup_signal(event, &handle), 0);
+    status = frontend_event_handle(f, request, ring, handle);
+    vhu_handle_close(&handle);
+    return status;
 }
 
 int64_t frontend_table(frontend *f, size_t first, size_t n)
@@ -243,14 +276,14 @@ int64_t frontend_table(frontend *f, size_t first, size_t n)
         uint32_t pad;
         vhu_mem_region regions[VHU_MAX_TABLE_REGIONS];
     } table = {.n = (uint32_t)n};
-    int fds[VHU_MAX_TABLE_REGIONS];
+    vhu_handle handles[VHU_MAX_TABLE_REGIONS];
 
     for (size_t i = 0; i < n; i++) {
         table.regions[i] = f->memory.regions[first + i];
-        fds[i] = f->memory.fd;
+        handles[i] = driver_memory_handle(&f->memory);
     }
     return frontend_request(f, VHU_REQ_SET_MEM_TABLE, &table,
-                            (uint32_t)(8 + n * sizeof(table.regions[0])), fds, n);
+                            (uint32_t)(8 + n * sizeof(table.regions[0])), handles, n);
 }
 
 int64_t frontend_region(frontend *f, uint32_t request, size_t region)
@@ -259,8 +292,9 @@ int64_t frontend_region(frontend *f, uint32_t request, size_t region)
         uint64_t pad;
         vhu_mem_region region;
     } message = {.region = f->memory.regions[region]};
+    const vhu_handle handle = driver_memory_handle(&f->memory);
 
-    return frontend_request(f, request, &message, sizeof(message), &f->memory.fd,
+    return frontend_request(f, request, &message, sizeof(message), &handle,
                             request == VHU_REQ_ADD_MEM_REG ? 1 : 0);
 }
 
@@ -279,13 +313,14 @@ uint32_t frontend_base(frontend *f, uint32_t ring)
 
 void frontend_channel(frontend *f)
 {
-    int ends[2];
+    vhu_stream *channel;
+    vhu_handle peer;
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    assert_int_equal(frontend_request(f, VHU_REQ_SET_BACKEND_REQ_FD, NULL, 0, &ends[1], 1), 0);
-    vhu_handle_close(&ends[1]);
-    vhu_handle_close(&f->channel);
-    f->channel = ends[0];
+    assert_int_equal(vhu_stream_open_channel(&channel, &peer, f->stream), 0);
+    assert_int_equal(frontend_request(f, VHU_REQ_SET_BACKEND_REQ_FD, NULL, 0, &peer, 1), 0);
+    vhu_handle_close(&peer);
+    vhu_stream_free(f->channel);
+    f->channel = channel;
 }
 
 void frontend_handshake(frontend *f, uint64_t protocol_features)

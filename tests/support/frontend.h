@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A small VMM: it sends a front-end's requests over a socket, has guest memory and the drivers of
+ * A small VMM: it sends a front-end's requests over a stream, has guest memory and the drivers of
  * some rings in it. Requests belong to the test's thread; a ring may be given to another.
  */
 #ifndef TEST_FRONTEND_H
 #define TEST_FRONTEND_H
 
 #include <stdatomic.h>
+#include <vmm_vhost/event.h>
 #include <vmm_vhost/protocol.h>
+#include <vmm_vhost/stream.h>
 
 #include "support/driver_ring.h"
 #include "support/leakcheck.h"
@@ -38,19 +40,19 @@ typedef struct frontend_ring {
     uint64_t reaped;
     bool in_order;    /* expect the answers in the order of the requests */
     uint64_t *seq_of; /* by head; UINT64_MAX: not out */
-    int kick;         /* eventfds, or a pipe's writing end */
-    int call;
-    int err;
-    int poke;              /* another thread has put something into next_call or next_kick */
-    _Atomic int next_call; /* descriptor, or -1 */
-    _Atomic int next_kick;
+    vhu_event *kick;
+    vhu_event *call;
+    vhu_event *err;
+    vhu_event *poke; /* another thread has put something into next_call or next_kick */
+    _Atomic(vhu_event *) next_call; /* or NULL */
+    _Atomic(vhu_event *) next_kick;
     const char *error; /* what went wrong first */
 } frontend_ring;
 
 typedef struct frontend {
-    int fd;
-    int channel; /* our end of the back-end's channel, or -1 */
-    bool acks;   /* REPLY_ACK was negotiated: ask for and expect it */
+    vhu_stream *stream;  /* NULL: hung up */
+    vhu_stream *channel; /* our end of the back-end's channel, or NULL */
+    bool acks;           /* REPLY_ACK was negotiated: ask for and expect it */
     /* The device's side, if it runs on this thread: called while there is nothing to receive. */
     void (*turn)(void *arg);
     void *turn_arg;
@@ -62,30 +64,31 @@ typedef struct frontend {
 
 /*
  * Memory of `regions` regions, and rings of `size` descriptors in all but the last `spare` of them,
- * in turn; nothing is sent. `fd` is taken.
+ * in turn; nothing is sent. `stream` is taken.
  */
-void frontend_open(frontend *f, int fd, size_t regions, size_t spare, uint32_t rings, uint32_t size,
-                   uint64_t features);
+void frontend_open(frontend *f, vhu_stream *stream, size_t regions, size_t spare, uint32_t rings,
+                   uint32_t size, uint64_t features);
 void frontend_close(frontend *f);
 
 /* Leave: close the connection and nothing else. And come again, on another one. */
 void frontend_hang_up(frontend *f);
-void frontend_call_again(frontend *f, int fd);
+void frontend_call_again(frontend *f, vhu_stream *stream);
 
 /* --- messages --- */
 
 void frontend_send(frontend *f, uint32_t request, uint32_t flags, const void *payload,
-                   uint32_t size, const int *fds, size_t n);
+                   uint32_t size, const vhu_handle *handles, size_t n);
+/* The same, if there is room for it now: false if there is not, or the connection has ended. */
+bool frontend_try_send(frontend *f, uint32_t request, const void *payload, uint32_t size);
+/* Any bytes; a stream of messages takes only whole ones. */
+void frontend_send_bytes(frontend *f, const void *bytes, size_t len);
 /* The size of the reply's payload, -1 if the connection has ended. */
 int frontend_recv(frontend *f, uint32_t request, void *payload, uint32_t size);
 /* Send, with acknowledgement if that was negotiated: its value, 0 without, -1 at the end. */
 int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uint32_t size,
-                         const int *fds, size_t n);
-/*
- * Sleep until a loop on this thread has something to do, there is a reply, or some milliseconds
- * have passed: negative for no limit, but never long, since a condition may hold already.
- */
-void frontend_wait_loop(const frontend *f, int loop_fd, int timeout_ms);
+                         const vhu_handle *handles, size_t n);
+/* The header of what came on the channel, which has no payload. */
+vhu_msg_header frontend_recv_channel(frontend *f);
 /* No reply is there now. */
 bool frontend_is_silent(const frontend *f);
 
@@ -93,8 +96,9 @@ uint64_t frontend_get(frontend *f, uint32_t request);
 int64_t frontend_set(frontend *f, uint32_t request, uint64_t value);
 int64_t frontend_vring(frontend *f, uint32_t request, uint32_t ring, uint32_t num);
 int64_t frontend_addr(frontend *f, uint32_t ring);
-/* A descriptor that stays ours, or -1 for none. */
-int64_t frontend_event(frontend *f, uint32_t request, uint32_t ring, int fd);
+/* What the device needs of an event, or none (NULL); or any handle. They stay ours. */
+int64_t frontend_event(frontend *f, uint32_t request, uint32_t ring, vhu_event *event);
+int64_t frontend_event_handle(frontend *f, uint32_t request, uint32_t ring, vhu_handle handle);
 int64_t frontend_table(frontend *f, size_t first, size_t n);
 int64_t frontend_region(frontend *f, uint32_t request, size_t region);
 uint32_t frontend_base(frontend *f, uint32_t ring);
@@ -126,12 +130,12 @@ bool frontend_sleep(frontend_ring *r);
 /* Do `n` requests, at most `depth` at once, sleeping in between. False: see error. */
 bool frontend_run(frontend_ring *r, uint64_t n, uint32_t depth);
 /* Whether an event is signalled; takes it back. */
-bool frontend_signalled(int fd);
+bool frontend_signalled(vhu_event *event);
 
-/* For another thread: have the driver change over to a new event. Both are taken. */
-void frontend_swap_call(frontend_ring *r, int fd);
-void frontend_swap_kick(frontend_ring *r, int fd);
+/* For another thread: have the driver change over to a new event, which is taken. */
+void frontend_swap_call(frontend_ring *r, vhu_event *event);
+void frontend_swap_kick(frontend_ring *r, vhu_event *event);
 
-int frontend_eventfd(void);
+vhu_event *frontend_event_new(void);
 
 #endif

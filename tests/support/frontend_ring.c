@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The drivers of a small VMM. On any thread: nothing is asserted here. */
-#include <poll.h>
 #include <string.h>
-#include <unistd.h>
+#include <vmm_vhost/wait.h>
 
 #include "support/frontend.h"
 
@@ -15,20 +14,9 @@ static void wrong(frontend_ring *r, const char *why)
         r->error = why;
 }
 
-static void signal_event(int fd)
+bool frontend_signalled(vhu_event *event)
 {
-    const uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof(one));
-
-    /* A full event is signalled. */
-    (void)n;
-}
-
-bool frontend_signalled(int fd)
-{
-    uint64_t count;
-
-    return read(fd, &count, sizeof(count)) == sizeof(count);
+    return vhu_event_clear(event) == 0;
 }
 
 static frontend_slot *slot_of(const frontend_ring *r, uint32_t head)
@@ -56,7 +44,7 @@ uint32_t frontend_submit(frontend_ring *r, uint32_t n)
         r->submitted++;
     }
     if (i > 0 && driver_ring_publish(d))
-        signal_event(r->kick);
+        vhu_event_signal(r->kick);
     return i;
 }
 
@@ -100,56 +88,56 @@ uint32_t frontend_reap(frontend_ring *r)
 
 static void change_over(frontend_ring *r)
 {
-    int call = atomic_exchange(&r->next_call, -1);
-    int kick = atomic_exchange(&r->next_kick, -1);
+    vhu_event *call = atomic_exchange(&r->next_call, NULL);
+    vhu_event *kick = atomic_exchange(&r->next_kick, NULL);
 
     /* What was signalled on the old one is lost, as with a guest whose interrupt was masked. */
-    if (call >= 0) {
-        vhu_handle_close(&r->call);
+    if (call) {
+        vhu_event_free(r->call);
         r->call = call;
     }
     /* What was kicked on the old one may be. */
-    if (kick >= 0) {
-        vhu_handle_close(&r->kick);
+    if (kick) {
+        vhu_event_free(r->kick);
         r->kick = kick;
-        signal_event(kick);
+        vhu_event_signal(kick);
     }
 }
 
-static void swap(frontend_ring *r, _Atomic int *next, int fd)
+static void swap(frontend_ring *r, _Atomic(vhu_event *) *next, vhu_event *event)
 {
-    int unseen = atomic_exchange(next, fd);
-
-    vhu_handle_close(&unseen);
-    signal_event(r->poke);
+    vhu_event_free(atomic_exchange(next, event));
+    vhu_event_signal(r->poke);
 }
 
-void frontend_swap_call(frontend_ring *r, int fd)
+void frontend_swap_call(frontend_ring *r, vhu_event *event)
 {
-    swap(r, &r->next_call, fd);
+    swap(r, &r->next_call, event);
 }
 
-void frontend_swap_kick(frontend_ring *r, int fd)
+void frontend_swap_kick(frontend_ring *r, vhu_event *event)
 {
-    swap(r, &r->next_kick, fd);
+    swap(r, &r->next_kick, event);
 }
 
 bool frontend_sleep(frontend_ring *r)
 {
     for (;;) {
-        struct pollfd p[2] = {{.fd = r->call, .events = POLLIN}, {.fd = r->poke, .events = POLLIN}};
-        int n = poll(p, 2, LOST_MS);
+        vhu_wait waits[] = {{vhu_event_wait_handle(r->poke), VHU_WAIT_READ, false},
+                            {vhu_event_wait_handle(r->call), VHU_WAIT_READ, false}};
 
-        if (n == 0) {
+        if (vhu_wait_any(waits, 2, LOST_MS) < 0) {
             wrong(r, "a call was lost");
             return false;
         }
-        if (p[1].revents && frontend_signalled(r->poke)) {
+        /* The wait may have taken a signal already. */
+        if (waits[0].ready) {
+            vhu_event_clear(r->poke);
             change_over(r);
-            continue;
-        }
-        if (p[0].revents && frontend_signalled(r->call))
+        } else if (waits[1].ready) {
+            vhu_event_clear(r->call);
             return true;
+        }
     }
 }
 

@@ -140,7 +140,11 @@ VHU_API unsigned vhu_ring_worker(const vhu_ring *ring);
 VHU_API void vhu_ring_set_data(vhu_ring *ring, void *data);
 VHU_API void *vhu_ring_data(const vhu_ring *ring);
 
-/* On the worker: the kick has come. The handle it waits on; VHU_NO_HANDLE while parked. */
+/*
+ * On the worker: the kick has come, or may have. The handle it waits on; VHU_NO_HANDLE while
+ * parked. On Windows waiting for it takes the signal (event.h), so a turn must follow each wait:
+ * nothing else tells of the requests that it was for. A ring that starts is looked at anyway.
+ */
 VHU_API void vhu_ring_kicked(vhu_ring *ring);
 VHU_API vhu_handle vhu_ring_kick_handle(const vhu_ring *ring);
 

@@ -70,9 +70,11 @@ typedef struct vhu_uv_device_options {
     /*
      * On the worker's thread, before its first and after its last turn, with its loop and the
      * device's `self`. A worker turns (vhu_device_poll) after everything that its loop has done, so
-     * an engine's callback need not ask for it. What worker_start fails with fails
-     * vhu_uv_device_new(); worker_stop is then called for those that had started. All handles must
-     * be closing when worker_stop returns.
+     * an engine's callback need not ask for it. An engine that wakes a worker by a uv_async_t of
+     * its own needs a full fence (atomic_thread_fence(memory_order_seq_cst)) between what it has
+     * stored for the worker and uv_async_send(), which may else be merged with one that came too
+     * early. What worker_start fails with fails vhu_uv_device_new(); worker_stop is then called for
+     * those that had started. All handles must be closing when worker_stop returns.
      */
     int (*worker_start)(void *self, unsigned worker, uv_loop_t *loop);
     void (*worker_stop)(void *self, unsigned worker);

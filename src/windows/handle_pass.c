@@ -2,6 +2,7 @@
 #include "handle_pass.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <vmm_vhost/error.h>
 
 #include "handles.h"
@@ -58,34 +59,10 @@ int vhu__pass_copy(vhu__pass *out, const vhu__pass *pass)
 
 /* --- what the peer is to pull --- */
 
-/*
- * Forget what the peer has pulled: its value is nothing any more, or something else by now. What it
- * did not pull is closed if `all`.
- */
-static void prune(vhu__pass *pass, bool all)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < pass->num_exports; i++) {
-        vhu__export *e = &pass->exports[i];
-        bool there = vhu__handle_same(e->handle, e->same);
-
-        if (there && !all) {
-            pass->exports[kept++] = *e;
-            continue;
-        }
-        if (there)
-            CloseHandle(e->handle);
-        CloseHandle(e->same);
-    }
-    pass->num_exports = kept;
-}
-
 static int remember(vhu__pass *pass, HANDLE handle)
 {
     vhu__export *e;
 
-    prune(pass, false);
     if (pass->num_exports == pass->max_exports) {
         size_t n = pass->max_exports + VHU__FRAME_HANDLES;
         vhu__export *more = realloc(pass->exports, n * sizeof(more[0]));
@@ -103,11 +80,32 @@ static int remember(vhu__pass *pass, HANDLE handle)
     return 0;
 }
 
+/* The first `n`; closed, unless the peer has closed them and they are something else by now. */
+static void forget(vhu__pass *pass, size_t n, bool closes)
+{
+    for (size_t i = 0; i < n; i++) {
+        vhu__export *e = &pass->exports[i];
+
+        if (closes && vhu__handle_same(e->handle, e->same))
+            CloseHandle(e->handle);
+        CloseHandle(e->same);
+    }
+    pass->num_exports -= n;
+    if (pass->num_exports > 0)
+        memmove(pass->exports, pass->exports + n, pass->num_exports * sizeof(pass->exports[0]));
+}
+
+bool vhu__pass_taken(vhu__pass *pass, size_t n)
+{
+    if (n > pass->num_exports)
+        return false;
+    forget(pass, n, false);
+    return true;
+}
+
 void vhu__pass_release(vhu__pass *pass, bool gone)
 {
-    prune(pass, gone);
-    for (size_t i = 0; i < pass->num_exports; i++)
-        CloseHandle(pass->exports[i].same);
+    forget(pass, pass->num_exports, gone);
     free(pass->exports);
     vhu_handle_close(&pass->process);
     *pass = (vhu__pass){0};
@@ -158,17 +156,28 @@ int vhu__pass_export(vhu__pass *pass, const vhu_handle *handles, size_t n, uint6
     return 0;
 }
 
+/* The way to close another process's handle that every system has: make it ours, close that. */
+static void pull_back(HANDLE process, HANDLE theirs)
+{
+    HANDLE copy;
+
+    if (DuplicateHandle(process, theirs, GetCurrentProcess(), &copy, 0, FALSE,
+                        DUPLICATE_SAME_ACCESS | DUPLICATE_CLOSE_SOURCE))
+        CloseHandle(copy);
+}
+
 void vhu__pass_withdraw(vhu__pass *pass, const uint64_t *values, size_t n)
 {
-    HANDLE owner = pass->transfers ? pass->process : GetCurrentProcess();
+    if (pass->transfers) {
+        for (size_t i = 0; i < n; i++)
+            pull_back(pass->process, (HANDLE)(uintptr_t)values[i]);
+        return;
+    }
+    for (; n > 0 && pass->num_exports > 0; n--) {
+        vhu__export *e = &pass->exports[--pass->num_exports];
 
-    /* The way to close another process's handle that every system has: make it ours, close that. */
-    for (size_t i = 0; i < n; i++) {
-        HANDLE copy;
-
-        if (DuplicateHandle(owner, (HANDLE)(uintptr_t)values[i], GetCurrentProcess(), &copy, 0,
-                            FALSE, DUPLICATE_SAME_ACCESS | DUPLICATE_CLOSE_SOURCE))
-            CloseHandle(copy);
+        CloseHandle(e->handle);
+        CloseHandle(e->same);
     }
 }
 

@@ -12,7 +12,7 @@
 #include "pipe_frame.h"
 #include "win32.h"
 
-/* A handle that the peer is to pull, and one of our own by which it is known again. */
+/* A handle that the peer is to pull, and one of our own that shows what it is. */
 typedef struct vhu__export {
     HANDLE handle;
     HANDLE same;
@@ -21,7 +21,7 @@ typedef struct vhu__export {
 typedef struct vhu__pass {
     bool transfers;
     HANDLE process; /* the peer's; of the side that transfers alone */
-    /* Not seen to be pulled yet; of the other side alone. */
+    /* Not told to be pulled yet, in order; of the other side alone. */
     vhu__export *exports;
     size_t num_exports;
     size_t max_exports;
@@ -39,9 +39,12 @@ void vhu__pass_release(vhu__pass *pass, bool gone);
 /* Whose the values are that this side sends, or receives. */
 vhu__frame_owner vhu__pass_owner(const vhu__pass *pass, bool sends);
 
+/* The peer tells that it has pulled the next `n`. False: there are not as many. */
+bool vhu__pass_taken(vhu__pass *pass, size_t n);
+
 /*
  * Values for the peer, of handles that stay the caller's. VHU_EINVAL: one of them is nothing that
- * can be passed. What was not sent is to be withdrawn.
+ * can be passed. What was not sent is to be withdrawn; it was exported last.
  */
 int vhu__pass_export(vhu__pass *pass, const vhu_handle *handles, size_t n, uint64_t *values);
 void vhu__pass_withdraw(vhu__pass *pass, const uint64_t *values, size_t n);

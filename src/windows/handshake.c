@@ -86,10 +86,10 @@ static int send_proof(vhu__handshake *hs, vhu__pipe *pipe, vhu__pass *pass)
 /* The peer is told why, as far as that goes. */
 static int refuse(vhu__pipe *pipe, uint32_t reason, int error)
 {
-    const vhu__frame frame = {.type = VHU__FRAME_TYPE_BYE, .len = VHU__FRAME_BYE};
-    uint8_t bytes[VHU__FRAME_BYE];
+    const vhu__frame frame = {.type = VHU__FRAME_TYPE_BYE, .len = VHU__FRAME_NUMBER};
+    uint8_t bytes[VHU__FRAME_NUMBER];
 
-    vhu__bye_store(bytes, reason);
+    vhu__number_store(bytes, reason);
     (void)send_frame(pipe, &frame, NULL, bytes);
     return error;
 }
@@ -235,7 +235,7 @@ static int receive(vhu__handshake *hs, vhu__pipe *pipe, vhu__pass *pass)
     bytes = pipe->in + pipe->in_start;
     content = bytes + vhu__frame_size(&frame) - frame.len;
     if (frame.type == VHU__FRAME_TYPE_BYE)
-        r = refused(vhu__bye_load(content));
+        r = refused(vhu__number_load(content));
     else if (hs->state == VHU__HANDSHAKE_HELLO && frame.type == VHU__FRAME_TYPE_HELLO)
         r = vhu__hello_load(&hello, content, frame.len) ? on_hello(hs, pipe, &hello, pass)
                                                         : VHU_EINVALID_MESSAGE;

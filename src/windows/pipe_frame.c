@@ -38,7 +38,8 @@ static const struct {
     [VHU__FRAME_TYPE_HELLO] = {VHU__FRAME_HELLO, VHU__FRAME_HELLO_MAX, 0},
     [VHU__FRAME_TYPE_PROOF] = {0, 0, 1},
     [VHU__FRAME_TYPE_MSG] = {1, VHU__FRAME_CONTENT, VHU__FRAME_HANDLES},
-    [VHU__FRAME_TYPE_BYE] = {VHU__FRAME_BYE, VHU__FRAME_BYE, 0},
+    [VHU__FRAME_TYPE_BYE] = {VHU__FRAME_NUMBER, VHU__FRAME_NUMBER, 0},
+    [VHU__FRAME_TYPE_TAKEN] = {VHU__FRAME_NUMBER, VHU__FRAME_NUMBER, 0},
 };
 
 bool vhu__frame_load(vhu__frame *frame, const uint8_t *head)
@@ -48,7 +49,7 @@ bool vhu__frame_load(vhu__frame *frame, const uint8_t *head)
 
     if (memcmp(head, magic, sizeof(magic)) != 0 || load(head + 12, 4) != 0)
         return false;
-    if (type < VHU__FRAME_TYPE_HELLO || type > VHU__FRAME_TYPE_BYE)
+    if (type < VHU__FRAME_TYPE_HELLO || type > VHU__FRAME_TYPE_TAKEN)
         return false;
     *frame = (vhu__frame){.type = (vhu__frame_type)type,
                           .owner = (vhu__frame_owner)owner,
@@ -105,12 +106,12 @@ bool vhu__hello_load(vhu__hello *hello, const uint8_t *bytes, size_t len)
     return hello->version_min <= hello->version_max;
 }
 
-uint32_t vhu__bye_load(const uint8_t *bytes)
+uint32_t vhu__number_load(const uint8_t *bytes)
 {
     return (uint32_t)load(bytes, 4);
 }
 
-void vhu__bye_store(uint8_t *bytes, uint32_t reason)
+void vhu__number_store(uint8_t *bytes, uint32_t number)
 {
-    store(bytes, 4, reason);
+    store(bytes, 4, number);
 }

@@ -12,20 +12,22 @@
 
 enum {
     VHU__FRAME_HEAD = 16,
-    VHU__FRAME_HANDLES = 8,
+    /* More than any message has, too: so that who is sent as many can say what is wrong. */
+    VHU__FRAME_HANDLES = 32,
     /* More than any message has; who passes unknown ones on needs the room. */
     VHU__FRAME_CONTENT = 65536 + 12,
     VHU__FRAME_NONCE = 32,
     VHU__FRAME_HELLO = 16 + VHU__FRAME_NONCE,
     VHU__FRAME_HELLO_MAX = 256,
-    VHU__FRAME_BYE = 4
+    VHU__FRAME_NUMBER = 4
 };
 
 typedef enum vhu__frame_type {
     VHU__FRAME_TYPE_HELLO = 1,
     VHU__FRAME_TYPE_PROOF = 2,
     VHU__FRAME_TYPE_MSG = 3,
-    VHU__FRAME_TYPE_BYE = 4
+    VHU__FRAME_TYPE_BYE = 4,
+    VHU__FRAME_TYPE_TAKEN = 5
 } vhu__frame_type;
 
 /* In whose process the values are handles. */
@@ -80,7 +82,8 @@ enum {
     VHU__BYE_PROOF = 4       /* the proof is wrong, or the PID is not the pipe's */
 };
 
-uint32_t vhu__bye_load(const uint8_t *bytes);
-void vhu__bye_store(uint8_t *bytes, uint32_t reason);
+/* The content of BYE, a reason, and of TAKEN, how many handles were pulled. */
+uint32_t vhu__number_load(const uint8_t *bytes);
+void vhu__number_store(uint8_t *bytes, uint32_t number);
 
 #endif

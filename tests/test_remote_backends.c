@@ -205,6 +205,54 @@ static void test_reset_of_a_stuck_ring(void **state)
     guest_close(&g);
 }
 
+/* What a back-end offers counts when it is connected. */
+static void test_offer_of_a_failed_connect(void **state)
+{
+    const vhu_remote_options options = {.features = VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(0)};
+    guest g;
+
+    (void)state;
+    guest_open(&g, &options);
+    be_fake(&g);
+    g.script->fake.features = VHU_BIT(0);
+    assert_int_equal(guest_connect(&g), 0);
+    vhu_remote_disconnect(g.remote);
+    guest_reap_backend(&g);
+    g.script->fake.features = UINT64_MAX;
+    g.script->fake.result[FAKE_set_backend_channel] = VHU_EIO;
+    assert_int_equal(guest_connect(&g), VHU_EREFUSED);
+    assert_int_equal(vhu_remote_offered(g.remote), VHU_BIT(0));
+    assert_int_equal(vhu_remote_features(g.remote), VHU_BIT(0));
+    guest_close(&g);
+}
+
+/* An area that came with a start that failed is not kept for the next. */
+static void test_inflight_of_a_failed_start(void **state)
+{
+    guest g;
+    fake_backend *f;
+
+    (void)state;
+    guest_open(&g, NULL);
+    be_fake(&g);
+    f = &g.script->fake;
+    assert_int_equal(guest_add_memory(&g), 0);
+    guest_set_rings(&g);
+    assert_int_equal(guest_connect(&g), 0);
+    f->result[FAKE_set_vring_num] = VHU_EIO;
+    assert_int_equal(vhu_remote_start(g.remote), VHU_EREFUSED);
+    f->result[FAKE_set_vring_num] = 0;
+    assert_int_equal(vhu_remote_start(g.remote), 0);
+    assert_int_equal(f->calls[FAKE_get_inflight_fd], 2);
+    assert_int_equal(vhu_remote_stop(g.remote), 0);
+    f->result[FAKE_set_vring_num] = VHU_EIO;
+    assert_int_equal(vhu_remote_start(g.remote), VHU_EREFUSED);
+    f->result[FAKE_set_vring_num] = 0;
+    assert_int_equal(vhu_remote_start(g.remote), 0);
+    assert_int_equal(f->calls[FAKE_get_inflight_fd], 2);
+    guest_close(&g);
+}
+
 /* From connecting to running: the first failure, and the remote as it was. */
 static int bring_up(guest *g)
 {
@@ -302,6 +350,7 @@ static void test_each_end_of_a_replay(void **state)
         g.script->num_messages = ++n;
         r = guest_connect(&g);
         assert_true(vhu_remote_is_running(g.remote));
+        assert_int_equal(vhu_remote_ring_base(g.remote, 0), 0);
         if (r < 0) {
             guest_reap_backend(&g);
             g.script->num_messages = 0;
@@ -340,6 +389,8 @@ int main(void)
         leakcheck_test(test_lost_feature),
         leakcheck_test(test_table_and_inflight),
         leakcheck_test(test_disabling_is_unknown),
+        leakcheck_test(test_offer_of_a_failed_connect),
+        leakcheck_test(test_inflight_of_a_failed_start),
         leakcheck_test(test_events_restored),
         leakcheck_test(test_reset_of_a_stuck_ring),
         leakcheck_test(test_each_refusal),

@@ -14,9 +14,10 @@
  *     vhu_remote_stop(remote);
  *
  * Functions that send wait for the answer, each message with its time limit. When one fails, what
- * the VMM wants is as it was before, and nothing leaks; if the connection has ended (a code of
- * class VHU_CLASS_CLOSED or VHU_EINVALID_MESSAGE; vhu_remote_is_connected() tells), the VMM
- * connects again, and running rings go on. vhu_remote_last_error() says it in words.
+ * the VMM wants is as it was before (but after stop and reset), and nothing leaks; if the
+ * connection has ended (a code of class VHU_CLASS_CLOSED or VHU_EINVALID_MESSAGE;
+ * vhu_remote_is_connected() tells), the VMM connects again, and running rings go on.
+ * vhu_remote_last_error() says it in words.
  *
  * One thread at a time; events may be signalled and waited for on any.
  */
@@ -75,10 +76,11 @@ VHU_API const char *vhu_remote_last_error(const vhu_remote *remote);
  * Connect to an address as of listener.h, and negotiate. If the device runs, because the back-end
  * before this one has gone: make it run again, all rings from their used index on (SET_INFLIGHT_FD
  * before, if an in-flight area is in use; without one, requests that were done out of order may be
- * lost or done twice), with a kick and a call for each. Errors: those of vhu_connect(); VHU_ESTATE:
- * connected; VHU_EOVERFLOW: it has not so many rings, or memory slots; VHU_ENOSYS: it does not
- * offer a feature that the driver was told of and acknowledged; or as a request's. Not connected
- * then.
+ * lost or done twice), with a kick and a call for each. Errors: those of vhu_connect(), of which
+ * VHU_ENOENT, VHU_ECONNREFUSED and VHU_EAGAIN (as many as it lets wait are waiting) say that the
+ * back-end is not ready yet, and to try again later; VHU_ESTATE: connected; VHU_EOVERFLOW: it has
+ * not so many rings, or memory slots; VHU_ENOSYS: it does not offer a feature that the driver was
+ * told of and acknowledged; or as a request's. Not connected then.
  */
 VHU_API int vhu_remote_connect(vhu_remote *remote, const char *address);
 
@@ -111,7 +113,7 @@ VHU_API vhu_backend_client *vhu_remote_client(const vhu_remote *remote);
 
 /* --- Features and configuration --- */
 
-/* What the driver may be offered: what the last back-end did, masked by the options. */
+/* What the driver may be offered: what the last connected back-end did, masked by the options. */
 VHU_API uint64_t vhu_remote_offered(const vhu_remote *remote);
 
 /*
@@ -156,7 +158,7 @@ VHU_API const vhu_memory *vhu_remote_memory(const vhu_remote *remote);
 VHU_API int vhu_remote_set_ring(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *layout,
                                 uint32_t base);
 
-/* Next available index as of the last stop. */
+/* Next available index as it was set or, if that is later, as of the last stop. */
 VHU_API uint32_t vhu_remote_ring_base(const vhu_remote *remote, uint32_t ring);
 
 /*
@@ -204,8 +206,8 @@ VHU_API int vhu_remote_start(vhu_remote *remote);
 VHU_API int vhu_remote_stop(vhu_remote *remote);
 
 /*
- * The driver resets the device: as stop, by RESET_DEVICE where that is known; then bases are 0 and
- * the features all that is offered.
+ * The driver resets the device: as stop, by RESET_DEVICE where that is known. Whatever is returned,
+ * bases are 0 then and the features all that is offered.
  */
 VHU_API int vhu_remote_reset(vhu_remote *remote);
 

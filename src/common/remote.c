@@ -180,7 +180,7 @@ static int open_channel(vhu_remote *remote)
     const vhu_frontend_server_options options = {
         .size = sizeof(options),
         .max_rings = remote->options.num_rings,
-        .features = remote->features,
+        .features = vhu_backend_client_features(remote->client),
         .protocol_features = vhu_backend_client_protocol_features(remote->client),
     };
     vhu_handle peer = VHU_NO_HANDLE;
@@ -205,38 +205,47 @@ static int open_channel(vhu_remote *remote)
     return r;
 }
 
+/* Whether the driver may know its features already. */
+static bool are_features_fixed(const vhu_remote *remote)
+{
+    return remote->acknowledged || remote->running;
+}
+
 /* What the driver was told of must still be there. */
 static int check_features(vhu_remote *remote, uint64_t offered)
 {
-    bool fixed = remote->acknowledged || remote->running;
-    uint64_t lost = fixed ? remote->features & ~offered : 0;
+    uint64_t lost = are_features_fixed(remote) ? remote->features & ~offered : 0;
 
-    if (lost != 0)
-        return vhu__remote_fail(
-            remote, VHU_ENOSYS,
-            "the back-end does not offer features 0x%" PRIx64 ", which the driver uses", lost);
-    remote->offered = offered;
-    if (!fixed)
-        remote->features = offered;
-    return 0;
+    if (lost == 0)
+        return 0;
+    return vhu__remote_fail(
+        remote, VHU_ENOSYS,
+        "the back-end does not offer features 0x%" PRIx64 ", which the driver uses", lost);
 }
 
-static int negotiate(vhu_remote *remote)
+static void accept_offer(vhu_remote *remote, uint64_t offered)
 {
-    uint64_t offered = 0;
+    remote->offered = offered;
+    if (!are_features_fixed(remote))
+        remote->features = offered;
+}
+
+static int negotiate(vhu_remote *remote, uint64_t *offered)
+{
     int r = vhu_backend_client_set_owner(remote->client);
 
     if (r == 0)
-        r = vhu_backend_client_get_features(remote->client, &offered);
+        r = vhu_backend_client_get_features(remote->client, offered);
     vhu__remote_sent(remote, r);
-    if (r == 0 && (offered & VHU_BIT(VHU_F_PROTOCOL_FEATURES)))
+    if (r == 0 && (*offered & VHU_BIT(VHU_F_PROTOCOL_FEATURES)))
         r = negotiate_protocol(remote);
     if (r == 0)
         r = check_rings(remote);
     if (r == 0)
         r = check_slots(remote);
+    *offered &= remote->options.features;
     if (r == 0)
-        r = check_features(remote, offered & remote->options.features);
+        r = check_features(remote, *offered);
     if (r == 0)
         r = open_channel(remote);
     return r;
@@ -266,6 +275,7 @@ int vhu_remote_connect_over(vhu_remote *remote, vhu_conn **conn)
 {
     const vhu_backend_client_options options = {.size = sizeof(options),
                                                 .timeout_ms = remote->options.timeout_ms};
+    uint64_t offered = 0;
     int r;
 
     if (vhu_remote_is_connected(remote))
@@ -273,12 +283,14 @@ int vhu_remote_connect_over(vhu_remote *remote, vhu_conn **conn)
     vhu_remote_disconnect(remote);
     r = vhu_backend_client_new(&remote->client, conn, &options);
     if (r == 0)
-        r = negotiate(remote);
+        r = negotiate(remote, &offered);
     else
         vhu__remote_fail(remote, r, "%s", vhu_strerror(r));
     if (r == 0 && remote->running)
         r = vhu__remote_resume(remote);
-    if (r < 0)
+    if (r == 0)
+        accept_offer(remote, offered);
+    else
         vhu_remote_disconnect(remote);
     vhu_conn_free(*conn);
     *conn = NULL;

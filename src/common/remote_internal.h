@@ -63,10 +63,7 @@ bool vhu__remote_has(const vhu_remote *remote, unsigned protocol_feature);
 /* Announce what has not been on this connection. */
 int vhu__remote_share_memory(vhu_remote *remote);
 
-/* Features, memory, rings. On failure no ring runs. */
-int vhu__remote_start_rings(vhu_remote *remote);
-
-/* After the back-end has gone in the middle of it: from the used indices on. */
+/* Make a device run on that a back-end has left in the middle of it. On failure no ring runs. */
 int vhu__remote_resume(vhu_remote *remote);
 
 /* The in-flight area is of no use any more. */

@@ -198,7 +198,7 @@ int vhu_remote_enable_ring(vhu_remote *remote, uint32_t ring, bool enable)
     return r;
 }
 
-static int start_ring(vhu_remote *remote, uint32_t index)
+static int start_ring(vhu_remote *remote, uint32_t index, uint32_t base)
 {
     static const vhu_vring_event events[] = {VHU_VRING_CALL, VHU_VRING_ERR, VHU_VRING_KICK};
     vhu__remote_ring *ring = &remote->rings[index];
@@ -212,7 +212,7 @@ static int start_ring(vhu_remote *remote, uint32_t index)
         return r;
     r = vhu_backend_client_set_vring_num(client, index, ring->layout.num);
     if (r == 0)
-        r = vhu_backend_client_set_vring_base(client, index, ring->base);
+        r = vhu_backend_client_set_vring_base(client, index, base);
     if (r == 0)
         r = vhu_backend_client_set_vring_addr(client, &addr);
     vhu__remote_sent(remote, r);
@@ -327,9 +327,22 @@ static int send_features(vhu_remote *remote)
     return r;
 }
 
-int vhu__remote_start_rings(vhu_remote *remote)
+/* As if it had not been tried, and with the words for why. */
+static void undo_start(vhu_remote *remote, bool had_inflight)
 {
     char why[sizeof(remote->error)];
+
+    memcpy(why, remote->error, sizeof(why));
+    stop_rings(remote, true);
+    memcpy(remote->error, why, sizeof(why));
+    if (!had_inflight)
+        vhu__remote_drop_inflight(remote);
+}
+
+/* From the bases on or, after a back-end has gone in the middle of it, from the used indices. */
+static int start_rings(vhu_remote *remote, bool resume)
+{
+    bool had_inflight = remote->inflight_handle != VHU_NO_HANDLE;
     int r = send_features(remote);
 
     if (r == 0)
@@ -337,13 +350,13 @@ int vhu__remote_start_rings(vhu_remote *remote)
     if (r == 0)
         r = share_inflight(remote);
     for (uint32_t i = 0; r == 0 && i < remote->options.num_rings; i++) {
-        if (remote->rings[i].layout.num > 0)
-            r = start_ring(remote, i);
+        const vhu__remote_ring *ring = &remote->rings[i];
+
+        if (ring->layout.num > 0)
+            r = start_ring(remote, i, resume ? used_idx(remote, ring) : ring->base);
     }
     if (r < 0) {
-        memcpy(why, remote->error, sizeof(why));
-        stop_rings(remote, true);
-        memcpy(remote->error, why, sizeof(why));
+        undo_start(remote, had_inflight);
         return r;
     }
     for (uint32_t i = 0; i < remote->options.num_rings; i++) {
@@ -355,13 +368,8 @@ int vhu__remote_start_rings(vhu_remote *remote)
 
 int vhu__remote_resume(vhu_remote *remote)
 {
-    int r;
+    int r = start_rings(remote, true);
 
-    for (uint32_t i = 0; i < remote->options.num_rings; i++) {
-        if (remote->rings[i].layout.num > 0)
-            remote->rings[i].base = used_idx(remote, &remote->rings[i]);
-    }
-    r = vhu__remote_start_rings(remote);
     for (uint32_t i = 0; r == 0 && i < remote->options.num_rings; i++) {
         if (remote->rings[i].started)
             poke(&remote->rings[i], VHU_VRING_CALL);
@@ -393,7 +401,7 @@ int vhu_remote_start(vhu_remote *remote)
         return vhu__remote_fail(remote, VHU_ESTATE, "the device runs already");
     if (!any_ring(remote))
         return vhu__remote_fail(remote, VHU_ESTATE, "no ring was set");
-    r = vhu__remote_start_rings(remote);
+    r = start_rings(remote, false);
     remote->running = r == 0;
     return r;
 }

@@ -102,11 +102,37 @@ static void test_all_of_a_flood(void **state)
     tear_down();
 }
 
+/* Outcomes of what has been begun on the client are not taken away from who has begun it. */
+static void test_begun(void **state)
+{
+    vhu_backend_client *client;
+
+    (void)state;
+    set_up();
+    client = vhu_remote_client(t.remote);
+    t.fake.result[FAKE_set_owner] = VHU_EIO;
+    vhu_backend_client_begin(client);
+    assert_int_equal(vhu_backend_client_set_owner(client), VHU_EPENDING);
+    assert_int_equal(vhu_conn_wait(vhu_backend_server_conn(t.server), -1), 0);
+    vhu_backend_server_serve(t.server);
+    tell_changes(1);
+    while (t.changes == 0)
+        assert_int_equal(vhu_remote_serve(t.remote), 0);
+    assert_int_equal(vhu_remote_serve(t.remote), 0);
+    assert_int_equal(vhu_backend_client_wait(client, -1), 0);
+    assert_int_equal(vhu_backend_client_finish(client), VHU_EREFUSED);
+    vhu_backend_server_free(t.server);
+    t.server = NULL;
+    assert_int_equal(vhu_remote_serve(t.remote), VHU_ECLIENT_EXIT);
+    tear_down();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         leakcheck_test(test_flood),
         leakcheck_test(test_all_of_a_flood),
+        leakcheck_test(test_begun),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

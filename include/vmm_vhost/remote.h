@@ -98,7 +98,8 @@ VHU_API bool vhu_remote_is_connected(const vhu_remote *remote);
  * to wait for, and what to call when one is ready: it serves what the back-end asked, and sees
  * whether it is still there. Never blocks, and serves no flood at once: call again before waiting
  * while one of the two is vhu_conn_pending(). 0, or how the connection ended; VHU_ESTATE: not
- * connected.
+ * connected. While requests are begun on the client it leaves the first connection alone: their
+ * outcomes, and its end, are for vhu_backend_client_finish().
  */
 VHU_API vhu_conn *vhu_remote_conn(const vhu_remote *remote);
 VHU_API vhu_conn *vhu_remote_channel(const vhu_remote *remote);
@@ -107,7 +108,7 @@ VHU_API int vhu_remote_serve(vhu_remote *remote);
 /*
  * The client, for what the kit does not do (borrowed as above; NULL: not connected). What is set by
  * it is not repeated after a reconnect. What was begun on it must be finished before any function
- * of the kit is called.
+ * of the kit that sends is called.
  */
 VHU_API vhu_backend_client *vhu_remote_client(const vhu_remote *remote);
 

@@ -334,6 +334,9 @@ int vhu_remote_serve(vhu_remote *remote)
     /* A channel that has ended is of no consequence for the rest. */
     if (remote->channel)
         vhu__backend_client_serve_channel(remote->client);
+    /* Outcomes are for who began the requests. */
+    if (remote->client->begun)
+        return 0;
     r = vhu_conn_wait(vhu_remote_conn(remote), 0);
     if (r == VHU_ETIMEDOUT)
         return 0;

@@ -25,6 +25,8 @@ static uint64_t page_of(int fd)
 
     if (fstatfs(fd, &fs) == 0 && (unsigned long)fs.f_type == HUGETLBFS_MAGIC)
         return (uint64_t)fs.f_bsize;
+#else
+    (void)fd;
 #endif
     return (uint64_t)sysconf(_SC_PAGESIZE);
 }

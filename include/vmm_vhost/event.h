@@ -49,8 +49,9 @@ VHU_API int vhu_event_clear(vhu_event *event);
 VHU_API vhu_handle vhu_event_wait_handle(const vhu_event *event);
 
 /*
- * Wait until it is signalled, and leave it so: 0, VHU_ETIMEDOUT, VHU_EIO; VHU_ESTATE if it has no
- * end to wait for. Milliseconds; negative: no limit.
+ * Wait until it is signalled, and leave it so (on Windows for these functions, not for its handle):
+ * 0, VHU_ETIMEDOUT, VHU_EIO; VHU_ESTATE if it has no end to wait for. Milliseconds; negative: no
+ * limit.
  */
 VHU_API int vhu_event_wait(vhu_event *event, int timeout_ms);
 

@@ -21,7 +21,8 @@ typedef struct vhu_wait {
 /*
  * Block until one of them is ready: 0, VHU_ETIMEDOUT or another error. At most VHU_MAX_WAITS;
  * milliseconds, negative: no limit. Any thread. An event's signal may be taken by this on Windows:
- * whoever is told that a kick is ready goes on with vhu_ring_kicked() as if it had not been.
+ * whoever is told that a kick is ready goes on with vhu_ring_kicked() as if it had not been. Of
+ * several that are ready only the first is told there.
  */
 VHU_API int vhu_wait_any(vhu_wait *waits, size_t n, int timeout_ms);
 

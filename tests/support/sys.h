@@ -24,6 +24,9 @@ bool sys_handle_is_inherited(vhu_handle handle);
 /* Whether both are of the same object. */
 bool sys_handles_same(vhu_handle a, vhu_handle b);
 
+/* Maps of shared memory that this process has now; -1 if that cannot be told. */
+int sys_count_maps(void);
+
 /* An address of this process's own that nobody listens on, and what is left of it. */
 typedef struct sys_address {
     char text[104];

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -54,6 +55,20 @@ bool sys_handles_same(vhu_handle a, vhu_handle b)
     struct stat y;
 
     return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int sys_count_maps(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512];
+    int n = 0;
+
+    if (!maps)
+        return -1;
+    while (fgets(line, sizeof(line), maps))
+        n += strstr(line, "memfd:") != NULL;
+    fclose(maps);
+    return n;
 }
 
 void sys_address_new(sys_address *out)

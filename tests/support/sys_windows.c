@@ -47,6 +47,18 @@ bool sys_handles_same(vhu_handle a, vhu_handle b)
     return compare && compare(a, b);
 }
 
+int sys_count_maps(void)
+{
+    MEMORY_BASIC_INFORMATION info = {0};
+    int n = 0;
+
+    for (char *at = NULL; VirtualQuery(at, &info, sizeof(info)) == sizeof(info);
+         at = (char *)info.BaseAddress + info.RegionSize)
+        n += info.Type == MEM_MAPPED && info.AllocationProtect == PAGE_READWRITE &&
+             info.BaseAddress == info.AllocationBase;
+    return n;
+}
+
 void sys_address_new(sys_address *out)
 {
     static unsigned number;

@@ -48,6 +48,12 @@ unsigned sys_error(void);
 
 void sys_sleep_ms(unsigned ms);
 
+/* Tell a process of one's own to end: by SIGTERM; by Ctrl-C in its console. */
+void sys_interrupt(int process);
+
+/* Handles that another process has open; -1 if that cannot be told. */
+int sys_count_handles_of(int process);
+
 /* Some rules are only enforced by Windows itself, and can be tested only there. */
 bool sys_is_wine(void);
 

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,10 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-int sys_count_handles(void)
+static int count_files(const char *path)
 {
     int n = 0;
-    DIR *dir = opendir("/proc/self/fd");
+    DIR *dir = opendir(path);
 
     if (!dir)
         return -1;
@@ -22,6 +23,19 @@ int sys_count_handles(void)
         n++;
     closedir(dir);
     return n;
+}
+
+int sys_count_handles(void)
+{
+    return count_files("/proc/self/fd");
+}
+
+int sys_count_handles_of(int process)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", process);
+    return count_files(path);
 }
 
 vhu_handle sys_handle_new(void)
@@ -126,4 +140,9 @@ void sys_sleep_ms(unsigned ms)
 bool sys_is_wine(void)
 {
     return false;
+}
+
+void sys_interrupt(int process)
+{
+    kill(process, SIGTERM);
 }

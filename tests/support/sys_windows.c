@@ -12,6 +12,17 @@ int sys_count_handles(void)
     return GetProcessHandleCount(GetCurrentProcess(), &n) ? (int)n : -1;
 }
 
+int sys_count_handles_of(int process)
+{
+    HANDLE opened = OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, (DWORD)process);
+    DWORD n;
+    BOOL told = opened && GetProcessHandleCount(opened, &n);
+
+    if (opened)
+        CloseHandle(opened);
+    return told ? (int)n : -1;
+}
+
 vhu_handle sys_handle_new(void)
 {
     return CreateEventW(NULL, FALSE, FALSE, NULL);
@@ -107,4 +118,22 @@ void sys_sleep_ms(unsigned ms)
 bool sys_is_wine(void)
 {
     return GetProcAddress(GetModuleHandleW(L"ntdll.dll"), "wine_get_version") != NULL;
+}
+
+/* Whoever shares the console gets it, so this process takes no notice. */
+static BOOL WINAPI ignore(DWORD event)
+{
+    (void)event;
+    return TRUE;
+}
+
+/* A program of tests has a console of its own: this process goes there, and leaves its own. */
+void sys_interrupt(int process)
+{
+    FreeConsole();
+    if (!AttachConsole((DWORD)process))
+        return;
+    SetConsoleCtrlHandler(ignore, TRUE);
+    GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0);
+    FreeConsole();
 }

@@ -3,13 +3,10 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_ROWS = 32 };
 
 int option_choice(const char *words, unsigned choice, const char **word)
 {
@@ -74,32 +71,65 @@ static int parse_row(const char *program, const struct option_row *row, const ch
     return -1;
 }
 
+static int complain(const char *program, const char *word, const char *what)
+{
+    fprintf(stderr, "%s: %s: %s (see --help)\n", program, word, what);
+    return -1;
+}
+
+static const struct option_row *find_row(const struct option_row *rows, size_t num_rows,
+                                         const char *name, size_t len)
+{
+    for (size_t i = 0; i < num_rows; ++i)
+        if (strlen(rows[i].name) == len && memcmp(rows[i].name, name, len) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+/* One option, whose argument may be `next`; how many words it takes, or -1. */
+static int parse_option(const char *program, const struct option_row *rows, size_t num_rows,
+                        const char *word, const char *next)
+{
+    const char *name = word + 2;
+    const size_t len = word[1] == '-' ? strcspn(name, "=") : 0;
+    const struct option_row *row = find_row(rows, num_rows, name, len);
+    const char *text = len && name[len] ? name + len + 1 : NULL;
+    int words = 1;
+
+    if (!row)
+        return complain(program, word, "no such option");
+    if (row->kind == OPTION_FLAG && text)
+        return complain(program, word, "the option takes no argument");
+    if (row->kind != OPTION_FLAG && !text) {
+        text = next;
+        words = 2;
+        if (!text)
+            return complain(program, word, "the option needs an argument");
+    }
+    return parse_row(program, row, text) ? -1 : words;
+}
+
 int options_parse_operands(const char *program, const struct option_row *rows, size_t num_rows,
                            int argc, char **argv, int *first)
 {
-    struct option table[MAX_ROWS + 1] = {{0}};
-    int index;
-    int found;
+    int num = 0; /* operands so far: they gather behind the program's name */
+    int i = 1;
 
-    if (num_rows > MAX_ROWS)
-        return -1;
-    for (size_t i = 0; i < num_rows; ++i) {
-        table[i].name = rows[i].name;
-        table[i].has_arg = rows[i].kind == OPTION_FLAG ? no_argument : required_argument;
-    }
-    opterr = 0;
-    while ((found = getopt_long(argc, argv, ":", table, &index)) != -1) {
-        if (found == 0) {
-            if (parse_row(program, &rows[index], optarg))
-                return -1;
+    while (i < argc && strcmp(argv[i], "--") != 0) {
+        if (argv[i][0] != '-' || !argv[i][1]) {
+            argv[1 + num++] = argv[i++];
             continue;
         }
-        /* A flag with "=value" is told as an unknown option, too. */
-        fprintf(stderr, "%s: %s: %s (see --help)\n", program, argv[optind - 1],
-                found == ':' ? "the option needs an argument" : "no such option");
-        return -1;
+        const int words =
+            parse_option(program, rows, num_rows, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+        if (words < 0)
+            return -1;
+        i += words;
     }
-    *first = optind;
+    for (++i; i < argc; ++i)
+        argv[1 + num++] = argv[i];
+    *first = argc - num;
+    memmove(argv + *first, argv + 1, (size_t)num * sizeof *argv);
     return 0;
 }
 

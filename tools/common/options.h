@@ -28,8 +28,8 @@ int options_parse(const char *program, const struct option_row *rows, size_t num
                   char **argv);
 
 /*
- * The same for a program that takes words which are no options: they are moved behind the options,
- * *first is the place of the first of them in argv, argc if there is none.
+ * The same for a program that takes words which are no options: they are moved to the end of argv,
+ * *first is the place of the first of them, argc if there is none. Whatever follows "--" is one.
  */
 int options_parse_operands(const char *program, const struct option_row *rows, size_t num_rows,
                            int argc, char **argv, int *first);

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "program.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <vmm_vhost/version.h>
+
+#include "program_os.h"
 
 /* How long requests that were taken may go on when the program shall end. */
 enum { STOP_MS = 2000 };
@@ -56,6 +54,7 @@ static enum program_verdict check_settings(struct program *program)
 {
     struct program_settings *settings = &program->settings;
     const bool has_fd = settings->fd != PROGRAM_NO_FD;
+    char text[256];
 
     if (!settings->socket_path && !has_fd) {
         program_say(program, "--socket-path=PATH or --fd=N is needed (see --help)");
@@ -65,8 +64,8 @@ static enum program_verdict check_settings(struct program *program)
         program_say(program, "--socket-path and --fd exclude each other");
         return PROGRAM_WRONG;
     }
-    if (has_fd && fcntl((int)settings->fd, F_GETFD) == -1) {
-        program_say(program, "--fd=%u: %s", settings->fd, strerror(errno));
+    if (!program_os_check(settings, text, sizeof text)) {
+        program_say(program, "%s", text);
         return PROGRAM_WRONG;
     }
     if (settings->workers == 0)
@@ -76,25 +75,21 @@ static enum program_verdict check_settings(struct program *program)
     return PROGRAM_RUN;
 }
 
-enum program_verdict program_parse(struct program *program, const struct option_row *rows,
-                                   size_t num_rows, int argc, char **argv)
+/* All there are: how many. */
+static size_t gather_rows(struct option_row *all, struct program_settings *settings,
+                          bool *capabilities, const struct option_row *rows, size_t num_rows)
 {
-    struct program_settings *settings = &program->settings;
-    bool capabilities = asks_for_capabilities(argc, argv);
     const struct option_row common[] = {
-        {"socket-path", OPTION_TEXT, &settings->socket_path, "PATH",
-         "listen here; \"@NAME\" is abstract", 0, 0},
-        {"fd", OPTION_NUMBER, &settings->fd, "N",
-         "use this inherited socket, a connected or a listening one", 0, 0x7fffffff},
-        {"socket-mode", OPTION_MODE, &settings->socket_mode, "MODE",
-         "permission bits of the socket, octal (0600)", 0, 0777},
+        {"check-peer", OPTION_FLAG, &settings->check_peer, NULL,
+         "turn away front-ends of other users than this program's and root (SYSTEM)", 0, 0},
+        {"once", OPTION_FLAG, &settings->once, NULL, "end when the first front-end has gone", 0, 0},
         {"num-queues", OPTION_NUMBER, &settings->num_queues, "N", "queues offered (1)", 1,
          VHU_MAX_RINGS},
         {"workers", OPTION_NUMBER, &settings->workers, "N",
          "threads (one for each queue, at most one for each processor)", 1, VHU_MAX_RINGS},
         {"spin-us", OPTION_NUMBER, &settings->spin_us, "N",
          "microseconds to look for more before sleeping (50)", 0, 1000000},
-        {"print-capabilities", OPTION_FLAG, &capabilities, NULL,
+        {"print-capabilities", OPTION_FLAG, capabilities, NULL,
          "print what this program can do, as JSON", 0, 0},
         {"verbose", OPTION_FLAG, &settings->verbose, NULL,
          "tell who comes and goes, and every line of the log, on stderr", 0, 0},
@@ -102,27 +97,39 @@ enum program_verdict program_parse(struct program *program, const struct option_
         {"version", OPTION_FLAG, &settings->version, NULL, "print the version", 0, 0},
     };
     const size_t num_common = sizeof common / sizeof common[0];
-    struct option_row all[MAX_OPTIONS];
 
-    if (num_rows + num_common > MAX_OPTIONS)
-        return PROGRAM_WRONG;
+    if (num_rows + PROGRAM_OS_ROWS + num_common > MAX_OPTIONS)
+        return 0;
     memcpy(all, rows, num_rows * sizeof *rows);
+    num_rows += program_os_rows(settings, all + num_rows);
     memcpy(all + num_rows, common, sizeof common);
+    return num_rows + num_common;
+}
+
+enum program_verdict program_parse(struct program *program, const struct option_row *rows,
+                                   size_t num_rows, int argc, char **argv)
+{
+    struct program_settings *settings = &program->settings;
+    bool capabilities = asks_for_capabilities(argc, argv);
+    struct option_row all[MAX_OPTIONS];
+    const size_t num = gather_rows(all, settings, &capabilities, rows, num_rows);
+
     /* Whatever else is given with it shall be ignored, right or wrong. */
-    if (!capabilities && options_parse(program->info->name, all, num_rows + num_common, argc, argv))
+    if (!capabilities && options_parse(program->info->name, all, num, argc, argv))
         return PROGRAM_WRONG;
     if (capabilities) {
         puts(program->info->capabilities);
         return PROGRAM_DONE;
     }
     if (settings->help) {
-        print_help(program->info, all, num_rows + num_common);
+        print_help(program->info, all, num);
         return PROGRAM_DONE;
     }
     if (settings->version) {
         printf("%s %s\n", program->info->name, VHU_VERSION_STRING);
         return PROGRAM_DONE;
     }
+    program->one_peer = settings->once;
     return check_settings(program);
 }
 
@@ -130,8 +137,8 @@ enum program_verdict program_parse(struct program *program, const struct option_
 
 static void release_loop(struct program *program)
 {
-    uv_close((uv_handle_t *)&program->signals[0], NULL);
-    uv_close((uv_handle_t *)&program->signals[1], NULL);
+    for (size_t i = 0; i < PROGRAM_SIGNALS; ++i)
+        uv_close((uv_handle_t *)&program->signals[i], NULL);
     uv_close((uv_handle_t *)&program->deadline, NULL);
 }
 
@@ -146,7 +153,7 @@ static void on_deadline(uv_timer_t *timer)
     const struct program *program = timer->data;
 
     program_say(program, "requests have not finished within %d ms: giving up on them", STOP_MS);
-    _exit(EXIT_FAILURE);
+    _Exit(EXIT_FAILURE);
 }
 
 static void stop(struct program *program)
@@ -207,19 +214,18 @@ static void on_disconnected(void *self, int error)
 
 static int prepare_loop(struct program *program)
 {
-    static const int numbers[] = {SIGTERM, SIGINT};
     int rc = uv_loop_init(&program->loop);
 
     if (rc)
         goto fail;
     uv_timer_init(&program->loop, &program->deadline);
     program->deadline.data = program;
-    for (size_t i = 0; i < 2; ++i) {
+    for (size_t i = 0; i < PROGRAM_SIGNALS; ++i) {
         uv_signal_init(&program->loop, &program->signals[i]);
         program->signals[i].data = program;
     }
-    for (size_t i = 0; i < 2 && !rc; ++i)
-        rc = uv_signal_start(&program->signals[i], on_signal, numbers[i]);
+    for (size_t i = 0; i < PROGRAM_SIGNALS && program_os_signals[i] && !rc; ++i)
+        rc = uv_signal_start(&program->signals[i], on_signal, program_os_signals[i]);
     if (!rc)
         return 0;
     release_loop(program);
@@ -255,7 +261,7 @@ static int start_device(struct program *program, const struct program_device *de
 
 static int connect_inherited(struct program *program, const vhu_listener_options *options)
 {
-    vhu_handle handle = (vhu_handle)program->settings.fd;
+    vhu_handle handle = program_os_handle(program->settings.fd);
     vhu_listener *listener = NULL;
     vhu_conn *conn = NULL;
     int rc = vhu_listener_adopt(&listener, &handle, options);
@@ -263,6 +269,9 @@ static int connect_inherited(struct program *program, const vhu_listener_options
     if (!rc) {
         rc = vhu_uv_device_listen(program->device, &listener);
         vhu_listener_free(listener);
+    } else if (program->settings.check_peer) {
+        program_say(program, "--check-peer: whoever made the connection has chosen the front-end");
+        return rc;
     } else {
         rc = vhu_conn_adopt(&conn, &handle, options->connection);
         program->one_peer = true;
@@ -272,18 +281,20 @@ static int connect_inherited(struct program *program, const vhu_listener_options
     }
     if (rc)
         program_say(program, "--fd=%u: %s", program->settings.fd,
-                    rc == VHU_EINVAL ? "neither a connected nor a listening UNIX socket"
-                                     : vhu_strerror(rc));
+                    rc == VHU_EINVAL ? "neither connected nor listening" : vhu_strerror(rc));
     return rc;
 }
 
 static int become_reachable(struct program *program)
 {
     const struct program_settings *settings = &program->settings;
+    const vhu_pipe_options pipe = program_os_pipe(settings);
     const vhu_conn_options connection = {
-        .size = sizeof connection, .log = on_log, .log_arg = program};
-    const vhu_listener_options options = {
-        .size = sizeof options, .mode = settings->socket_mode, .connection = &connection};
+        .size = sizeof connection, .log = on_log, .log_arg = program, .pipe = &pipe};
+    const vhu_listener_options options = {.size = sizeof options,
+                                          .flags = settings->check_peer ? VHU_CHECK_PEER : 0,
+                                          .mode = settings->socket_mode,
+                                          .connection = &connection};
     vhu_listener *listener = NULL;
 
     if (!settings->socket_path)
@@ -295,7 +306,7 @@ static int become_reachable(struct program *program)
     vhu_listener_free(listener);
     if (rc)
         program_say(program, "--socket-path=%s: %s", settings->socket_path,
-                    rc == VHU_EINVAL ? "empty, or too long for a socket" : vhu_strerror(rc));
+                    rc == VHU_EINVAL ? "no address, or too long for one" : vhu_strerror(rc));
     return rc;
 }
 
@@ -307,18 +318,14 @@ static void print_ready(const struct program *program, const char *description)
     snprintf(fd, sizeof fd, "fd %u", settings->fd);
     printf("%s: ready on %s (%s)\n", program->info->name,
            settings->socket_path ? settings->socket_path : fd, description);
+    fflush(stdout); /* scripts wait for it */
 }
 
 int program_serve(struct program *program, const struct program_device *device)
 {
     int rc;
 
-    /* Scripts wait for the ready line; a file limit and a vanished reader are errors like others.
-     */
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    signal(SIGXFSZ, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
-
+    program_os_prepare();
     if (prepare_loop(program))
         return EXIT_FAILURE;
     rc = start_device(program, device);

@@ -6,6 +6,7 @@
 #ifndef TOOLS_PROGRAM_H
 #define TOOLS_PROGRAM_H
 
+#include "attributes.h"
 #include "options.h"
 
 #include <stdatomic.h>
@@ -24,7 +25,13 @@ struct program_info {
 struct program_settings {
     const char *socket_path;
     unsigned fd; /* PROGRAM_NO_FD: none */
-    unsigned socket_mode;
+    bool check_peer;
+    bool once;
+    unsigned socket_mode;      /* POSIX */
+    unsigned transfer;         /* Windows, as all below: VHU_TRANSFER_* */
+    unsigned peer_process;     /* a handle; 0: none */
+    const char *pipe_security; /* SDDL; NULL: the default */
+
     unsigned num_queues;
     unsigned workers; /* after program_parse() 1 .. num_queues */
     unsigned spin_us;
@@ -35,15 +42,17 @@ struct program_settings {
 
 #define PROGRAM_NO_FD (~0u)
 
+enum { PROGRAM_SIGNALS = 3 };
+
 /* A running program. A device's `self` must begin with it: the library's hooks lead here. */
 struct program {
     const struct program_info *info;
     struct program_settings settings;
     uv_loop_t loop;
-    uv_signal_t signals[2];
+    uv_signal_t signals[PROGRAM_SIGNALS];
     uv_timer_t deadline;
     vhu_uv_device *device;
-    bool one_peer; /* a connection was inherited: nobody else can come */
+    bool one_peer; /* the first front-end is the last one */
     bool stopping;
     atomic_uint num_logged; /* lines of the library's log */
 };
@@ -73,7 +82,6 @@ enum program_verdict program_parse(struct program *program, const struct option_
 int program_serve(struct program *program, const struct program_device *device);
 
 /* A line on stderr, led by the program's name. Any thread. */
-void program_say(const struct program *program, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void program_say(const struct program *program, const char *format, ...) TOOL_PRINTF(2, 3);
 
 #endif

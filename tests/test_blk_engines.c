@@ -151,7 +151,7 @@ static off_t size_of(const struct rig *rig)
 {
     struct stat st;
 
-    assert_int_equal(fstat(rig->disk.fd, &st), 0);
+    assert_int_equal(fstat(rig->disk.file, &st), 0);
     return st.st_size;
 }
 
@@ -371,7 +371,7 @@ static void test_open_no_disk(void **state)
         struct disk disk;
         const struct disk_options options = {.path = rows[i][0]};
         assert_int_equal(disk_open(&disk, &options, error, sizeof error), -1);
-        assert_int_equal(disk.fd, -1);
+        assert_true(disk.file == VHU_NO_HANDLE);
         assert_non_null(strstr(error, rows[i][0]));
         assert_non_null(strstr(error, rows[i][1]));
     }

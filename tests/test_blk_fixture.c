@@ -90,7 +90,7 @@ struct fixture *fixture_new(void)
     struct fixture *fixture = calloc(1, sizeof *fixture);
 
     assert_non_null(fixture);
-    fixture->disk = (struct disk){.fd = -1,
+    fixture->disk = (struct disk){.file = VHU_NO_HANDLE,
                                   .can_discard = true,
                                   .size = DISK_SIZE,
                                   .logical_block = 512,

@@ -250,8 +250,8 @@ static void finish(struct blk_request *request, uint8_t status)
         *request->status = status;
     /* The status is the last byte there is: all up to it counts as written. */
     request->chain.written = written < UINT32_MAX ? (uint32_t)written : UINT32_MAX;
-    free(request->bounce.base);
-    request->bounce.base = NULL;
+    free(request->bounce_memory);
+    request->bounce_memory = NULL;
     lane->done(request);
 }
 
@@ -268,6 +268,23 @@ static void submit(struct blk_request *request)
     engine->ops->submit(engine, &request->io);
 }
 
+static size_t bounce_len(const struct blk_request *request)
+{
+    return request->left < BOUNCE_SIZE ? (size_t)request->left : BOUNCE_SIZE;
+}
+
+/* From now on the request's data go by way of memory of our own. */
+static bool bounce(struct blk_request *request)
+{
+    const size_t align = BOUNCE_ALIGN;
+
+    request->bounce_memory = malloc(bounce_len(request) + align);
+    if (request->bounce_memory)
+        request->bounce.base =
+            (uint8_t *)request->bounce_memory + (align - (uintptr_t)request->bounce_memory % align);
+    return request->bounce_memory != NULL;
+}
+
 static void submit_transfer(struct blk_request *request)
 {
     struct engine_request *io = &request->io;
@@ -276,9 +293,8 @@ static void submit_transfer(struct blk_request *request)
     io->offset = request->offset;
     io->bufs = request->data.at;
     io->num_bufs = request->data.num;
-    if (request->bounce.base) {
-        const uint64_t left = request->left;
-        request->bounce.len = left < BOUNCE_SIZE ? (size_t)left : BOUNCE_SIZE;
+    if (request->bounce_memory) {
+        request->bounce.len = bounce_len(request);
         if (io->op == ENGINE_WRITE)
             bufs_read(&request->data, request->bounce.base, request->bounce.len);
         io->bufs = &request->bounce;
@@ -297,6 +313,12 @@ static void submit_segment(struct blk_request *request)
     submit(request);
 }
 
+/* An engine that takes but one buffer needs it as one. */
+static bool is_scattered(const struct blk_request *request)
+{
+    return request->lane->engine->ops->one_buf && request->data.num > 1 && !request->bounce_memory;
+}
+
 /* Do the next thing that is left to do. */
 static void step(struct blk_request *request)
 {
@@ -304,7 +326,10 @@ static void step(struct blk_request *request)
         ++request->segment;
 
     if (request->left > 0) {
-        submit_transfer(request);
+        if (is_scattered(request) && !bounce(request))
+            fail(request, -ENOMEM);
+        else
+            submit_transfer(request);
     } else if (request->segment < request->num_segments) {
         submit_segment(request);
     } else if (request->flush) {
@@ -328,12 +353,12 @@ static bool is_transfer(const struct engine_request *io)
 static bool wants_bounce(const struct blk_request *request, int64_t result)
 {
     return result == -EINVAL && is_transfer(&request->io) && request->lane->blk->disk->direct &&
-           !request->bounce.base;
+           !request->bounce_memory;
 }
 
 static void transferred(struct blk_request *request, size_t len)
 {
-    if (request->bounce.base && request->io.op == ENGINE_READ)
+    if (request->bounce_memory && request->io.op == ENGINE_READ)
         bufs_write(&request->data, request->bounce.base, len);
     bufs_skip(&request->data, len);
     request->left -= len;
@@ -351,8 +376,7 @@ void blk_io_done(struct engine_request *io, int64_t result)
         return;
     }
     if (wants_bounce(request, result)) {
-        if (posix_memalign(&request->bounce.base, BOUNCE_ALIGN, BOUNCE_SIZE)) {
-            request->bounce.base = NULL;
+        if (!bounce(request)) {
             fail(request, -ENOMEM);
             return;
         }
@@ -402,7 +426,7 @@ void blk_start(struct blk_lane *lane, struct blk_request *request, bool write_th
     request->flush = false;
     request->left = 0;
     request->transferred = 0;
-    request->bounce.base = NULL;
+    request->bounce_memory = NULL;
     request->segment = 0;
     request->num_segments = 0;
 

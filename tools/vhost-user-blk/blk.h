@@ -80,7 +80,8 @@ struct blk_request {
     uint64_t left;        /* bytes in it */
     uint64_t offset;      /* of it */
     uint64_t transferred; /* bytes */
-    vhu_buf bounce;       /* for data that the disk cannot take from where it lies */
+    void *bounce_memory;  /* for data that the disk cannot take from where they lie, or NULL */
+    vhu_buf bounce;       /* in it, aligned */
     uint32_t segment;
     uint32_t num_segments;
     struct blk_segment segments[BLK_MAX_SEGMENTS];

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <vmm_vhost/types.h>
 
 struct disk_options {
     const char *path;
@@ -17,7 +18,7 @@ struct disk_options {
 
 /* Constant once it is open; any thread. */
 struct disk {
-    int fd;
+    vhu_handle file;
     bool read_only;
     bool direct;
     bool is_block_device;
@@ -33,8 +34,16 @@ int disk_open(struct disk *disk, const struct disk_options *options, char *error
 void disk_close(struct disk *disk);
 
 /*
+ * What follows may block for long. 0 or -errno, for reading and writing a count, which may be less
+ * than was asked for: 0 at the file's end.
+ */
+int64_t disk_read(const struct disk *disk, const vhu_buf *bufs, uint32_t num, uint64_t offset);
+int64_t disk_write(const struct disk *disk, const vhu_buf *bufs, uint32_t num, uint64_t offset);
+int disk_flush(const struct disk *disk);
+
+/*
  * Give a range up: what it reads as is undefined; or have it read as zeroes, giving its space up
- * if `unmap`. Never extend the file. 0 or -errno. They may block for long.
+ * if `unmap`. Never extend the file.
  */
 int disk_discard(const struct disk *disk, uint64_t offset, uint64_t len);
 int disk_zero(const struct disk *disk, uint64_t offset, uint64_t len, bool unmap);

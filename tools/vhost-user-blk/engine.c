@@ -1,29 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "engine.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* In the order of preference. */
-static const struct engine_ops *const engines[] = {
-#ifdef WITH_IO_URING
-    &engine_uring,
-#endif
-    &engine_uv,
-};
 
 const struct engine_ops *engine_choose(const char *name, char *error, size_t len)
 {
     const bool any = strcmp(name, "auto") == 0;
 
-    for (size_t i = 0; i < sizeof engines / sizeof engines[0]; ++i) {
-        if (!any && strcmp(name, engines[i]->name) != 0)
+    for (size_t i = 0; engine_table[i]; ++i) {
+        if (!any && strcmp(name, engine_table[i]->name) != 0)
             continue;
-        const int rc = engines[i]->probe();
+        const int rc = engine_table[i]->probe();
         if (!rc)
-            return engines[i];
-        snprintf(error, len, "%s cannot be used here: %s", engines[i]->name, strerror(-rc));
+            return engine_table[i];
+        snprintf(error, len, "%s cannot be used here: %s", engine_table[i]->name, strerror(-rc));
         if (!any)
             return NULL;
     }
@@ -32,45 +23,43 @@ const struct engine_ops *engine_choose(const char *name, char *error, size_t len
     return NULL;
 }
 
+static int64_t run(const struct disk *disk, const struct engine_request *request)
+{
+    switch (request->op) {
+    case ENGINE_READ:
+        return disk_read(disk, request->bufs, request->num_bufs, request->offset);
+    case ENGINE_WRITE:
+        return disk_write(disk, request->bufs, request->num_bufs, request->offset);
+    case ENGINE_FLUSH:
+        return disk_flush(disk);
+    case ENGINE_DISCARD:
+        return disk_discard(disk, request->offset, request->len);
+    case ENGINE_ZERO:
+    case ENGINE_ZERO_UNMAP:
+        break;
+    }
+    return disk_zero(disk, request->offset, request->len, request->op == ENGINE_ZERO_UNMAP);
+}
+
 static void run_blocking(uv_work_t *work)
 {
     struct engine_request *request = work->data;
-    const struct disk *disk = request->engine->disk;
 
-    if (request->op == ENGINE_DISCARD)
-        request->result = disk_discard(disk, request->offset, request->len);
-    else
-        request->result =
-            disk_zero(disk, request->offset, request->len, request->op == ENGINE_ZERO_UNMAP);
-}
-
-static void run_nothing(uv_work_t *work)
-{
-    (void)work;
+    request->result = run(request->engine->disk, request);
 }
 
 static void work_ended(uv_work_t *work, int status)
 {
     struct engine_request *request = work->data;
 
-    request->engine->done(request, status ? status : request->result);
-}
-
-static void submit_work(struct engine *engine, struct engine_request *request, uv_work_cb run)
-{
-    request->engine = engine;
-    request->uv.work.data = request;
-    /* Fails only without a function to run. */
-    uv_queue_work(engine->loop, &request->uv.work, run, work_ended);
+    (void)status; /* nobody cancels it */
+    request->engine->done(request, request->result);
 }
 
 void engine_submit_blocking(struct engine *engine, struct engine_request *request)
 {
-    submit_work(engine, request, run_blocking);
-}
-
-void engine_fail(struct engine *engine, struct engine_request *request, int error)
-{
-    request->result = error;
-    submit_work(engine, request, run_nothing);
+    request->engine = engine;
+    request->work.data = request;
+    /* Fails only without a function to run. */
+    uv_queue_work(engine->loop, &request->work, run_blocking, work_ended);
 }

@@ -29,11 +29,8 @@ struct engine_request {
     uint64_t len;
 
     struct engine *engine;
-    int result;
-    union {
-        uv_fs_t fs;
-        uv_work_t work;
-    } uv;
+    int64_t result;
+    uv_work_t work;
 };
 
 /* `result`: a count, or -errno. */
@@ -41,6 +38,7 @@ typedef void (*engine_done_fn)(struct engine_request *request, int64_t result);
 
 struct engine_ops {
     const char *name;
+    bool one_buf; /* reads and writes take but one buffer */
     /* 0 if it can be used here, or -errno. */
     int (*probe)(void);
     int (*start)(struct engine **out, const struct disk *disk, uv_loop_t *loop, unsigned depth,
@@ -62,18 +60,23 @@ struct engine {
 };
 
 /*
+ * The port's: those that were built, in the order of preference, up to NULL; and the names of all,
+ * for a row of options.
+ */
+extern const struct engine_ops *const engine_table[];
+extern const char engine_names[];
+
+/*
  * By name, or the first that can be used here if `name` is "auto". NULL with the reason in `error`
  * if it cannot be used.
  */
 const struct engine_ops *engine_choose(const char *name, char *error, size_t len);
 
-/* For engines: DISCARD and both ZEROs, on the threads of libuv. */
+/* For engines: on the threads of libuv. */
 void engine_submit_blocking(struct engine *engine, struct engine_request *request);
 
-/* For engines: end a request that could not begin, later. */
-void engine_fail(struct engine *engine, struct engine_request *request, int error);
-
 extern const struct engine_ops engine_uv;
-extern const struct engine_ops engine_uring; /* only if it was built */
+extern const struct engine_ops engine_uring;      /* only if it was built */
+extern const struct engine_ops engine_overlapped; /* only on Windows */
 
 #endif

@@ -92,7 +92,7 @@ static int uring_start(struct engine **out, const struct disk *disk, uv_loop_t *
     rc = make_ring(&uring->ring, depth);
     if (rc)
         goto fail;
-    rc = io_uring_register_files(&uring->ring, &disk->fd, 1);
+    rc = io_uring_register_files(&uring->ring, &disk->file, 1);
     if (rc)
         goto fail_ring;
     io_uring_register_ring_fd(&uring->ring); /* saves a look-up for each call, where it works */
@@ -186,5 +186,9 @@ static void uring_free(struct engine *engine)
     uv_close((uv_handle_t *)&uring->wake, wake_closed);
 }
 
-const struct engine_ops engine_uring = {"io_uring",   uring_probe, uring_start,
-                                        uring_submit, uring_poll,  uring_free};
+const struct engine_ops engine_uring = {.name = "io_uring",
+                                        .probe = uring_probe,
+                                        .start = uring_start,
+                                        .submit = uring_submit,
+                                        .poll = uring_poll,
+                                        .free = uring_free};

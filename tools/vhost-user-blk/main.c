@@ -20,7 +20,6 @@ static const struct program_info info = {
 
 enum cache_mode { CACHE_WRITEBACK, CACHE_NONE };
 
-static const char engines[] = "auto|io_uring|uv";
 static const char cache_modes[] = "writeback|none";
 
 struct settings {
@@ -39,7 +38,7 @@ static enum program_verdict parse(struct program *program, struct settings *sett
         {"read-only", OPTION_FLAG, &settings->disk.read_only, NULL, "refuse writes", 0, 0},
         {"serial", OPTION_TEXT, &settings->serial, "TEXT",
          "serial number for the guest, at most 20 characters", 0, 0},
-        {"engine", OPTION_CHOICE, &settings->engine, engines,
+        {"engine", OPTION_CHOICE, &settings->engine, engine_names,
          "how the disk is read and written (auto)", 0, 0},
         {"cache", OPTION_CHOICE, &settings->cache, cache_modes,
          "use the page cache, or go past it (writeback)", 0, 0},
@@ -71,7 +70,7 @@ static const struct engine_ops *choose_engine(struct program *program, unsigned 
     char name[16];
     char error[256] = "";
     const char *word;
-    const int len = option_choice(engines, choice, &word);
+    const int len = option_choice(engine_names, choice, &word);
 
     snprintf(name, sizeof name, "%.*s", len, word);
     const struct engine_ops *engine = engine_choose(name, error, sizeof error);

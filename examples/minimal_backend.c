@@ -1,15 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The smallest back-end: an entropy device (virtio-rng) in one thread, with a poll loop of its own.
+ * The smallest back-end: an entropy device (virtio-rng) in one thread, with a loop of its own.
  *
  *     minimal_backend /tmp/rng.sock
  *     qemu-system-x86_64 ... -chardev socket,id=c,path=/tmp/rng.sock \
  *         -device vhost-user-rng-pci,chardev=c
  */
-#include <poll.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <vmm_vhost/vmm_vhost.h>
+
+enum { PIECE = 256 };
+
+#ifdef _WIN32
+#include <windows.h>
+
+#include <bcrypt.h>
+
+static bool fill(void *bytes, size_t len)
+{
+    return BCryptGenRandom(NULL, bytes, (ULONG)len, BCRYPT_USE_SYSTEM_PREFERRED_RNG) == 0;
+}
+#else
+#include <sys/random.h>
+
+static bool fill(void *bytes, size_t len)
+{
+    return getentropy(bytes, len) == 0; /* at most a PIECE */
+}
+#endif
 
 /* The whole device: fill what the driver gave us to write to. */
 static void handle_ring(void *self, vhu_ring *ring)
@@ -20,9 +38,9 @@ static void handle_ring(void *self, vhu_ring *ring)
     (void)self;
     while (vhu_ring_take(ring, &chain, 1) == 1) {
         const vhu_buf *buf = &bufs[chain.num_readable];
-        ssize_t n = chain.num_writable > 0 ? getrandom(buf->base, buf->len, 0) : 0;
+        size_t n = chain.num_writable == 0 ? 0 : buf->len < PIECE ? buf->len : PIECE;
 
-        chain.written = n > 0 ? (uint32_t)n : 0;
+        chain.written = n > 0 && fill(buf->base, n) ? (uint32_t)n : 0;
         vhu_ring_complete(ring, &chain, 1);
     }
     vhu_ring_flush(ring);
@@ -37,15 +55,13 @@ static int serve(vhu_device *device, vhu_conn *conn)
 
     while (r == 0 || r == VHU_EAGAIN) {
         vhu_conn *c = vhu_backend_server_conn(server);
-        struct pollfd fds[] = {
-            {.fd = vhu_conn_wait_handle(c), .events = POLLIN},
-            {.fd = vhu_ring_kick_handle(ring), .events = POLLIN}, /* -1: poll passes it over */
+        vhu_wait waits[] = {
+            {.handle = vhu_conn_wait_handle(c), .events = vhu_conn_wait_events(c)},
+            {.handle = vhu_ring_kick_handle(ring), .events = VHU_WAIT_READ},
         };
 
-        if (vhu_conn_wait_events(c) & VHU_WAIT_WRITE)
-            fds[0].events |= POLLOUT;
         if (r == VHU_EAGAIN && vhu_device_may_sleep(device, 0))
-            poll(fds, 2, vhu_conn_deadline_ms(c));
+            vhu_wait_any(waits, 2, vhu_conn_deadline_ms(c));
         vhu_ring_kicked(ring);
         while (vhu_device_poll(device, 0))
             continue;

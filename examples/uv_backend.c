@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The same entropy device (virtio-rng) on libuv: its ring has a thread of its own, front-ends come
- * and go, and SIGTERM ends it.
+ * and go, and Ctrl-C or SIGTERM ends it.
  *
  *     uv_backend /tmp/rng.sock
  */
 #include <signal.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <vmm_vhost/uv.h>
+
+enum { PIECE = 4096 };
+
+static uv_signal_t signals[2];
 
 static void handle_ring(void *self, vhu_ring *ring)
 {
@@ -18,9 +21,10 @@ static void handle_ring(void *self, vhu_ring *ring)
     (void)self;
     while (vhu_ring_take(ring, &chain, 1) == 1) {
         const vhu_buf *buf = &bufs[chain.num_readable];
-        ssize_t n = chain.num_writable > 0 ? getrandom(buf->base, buf->len, 0) : 0;
+        size_t n = chain.num_writable == 0 ? 0 : buf->len < PIECE ? buf->len : PIECE;
 
-        chain.written = n > 0 ? (uint32_t)n : 0;
+        chain.written =
+            n > 0 && uv_random(NULL, NULL, buf->base, n, 0, NULL) == 0 ? (uint32_t)n : 0;
         vhu_ring_complete(ring, &chain, 1);
     }
     vhu_ring_flush(ring);
@@ -36,7 +40,8 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     (void)number;
     vhu_uv_device_close(handle->data, NULL, NULL);
-    uv_close((uv_handle_t *)handle, NULL);
+    for (int i = 0; i < 2; i++)
+        uv_close((uv_handle_t *)&signals[i], NULL);
 }
 
 int main(int argc, char **argv)
@@ -45,8 +50,8 @@ int main(int argc, char **argv)
     const vhu_device_ops ops = {.size = sizeof(ops), .handle_ring = handle_ring};
     const vhu_uv_device_options uv_options = {
         .size = sizeof(uv_options), .spin_us = 20, .disconnected = on_disconnected};
+    const int numbers[] = {SIGTERM, SIGINT};
     uv_loop_t *loop = uv_default_loop();
-    uv_signal_t terminate;
     vhu_uv_device *device;
     vhu_listener *listener = NULL;
     int r = argc == 2 ? vhu_listener_new(&listener, argv[1], NULL) : VHU_EINVAL;
@@ -59,15 +64,17 @@ int main(int argc, char **argv)
         uv_run(loop, UV_RUN_DEFAULT);
         return 1;
     }
-    uv_signal_init(loop, &terminate);
-    terminate.data = device;
-    uv_signal_start(&terminate, on_signal, SIGTERM);
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init(loop, &signals[i]);
+        signals[i].data = device;
+        uv_signal_start(&signals[i], on_signal, numbers[i]);
+    }
     r = vhu_uv_device_listen(device, &listener);
     if (r == 0) {
-        setvbuf(stdout, NULL, _IOLBF, 0);
+        setvbuf(stdout, NULL, _IONBF, 0);
         printf("ready on %s\n", argv[1]);
     } else {
-        on_signal(&terminate, 0);
+        on_signal(&signals[0], 0);
     }
     uv_run(loop, UV_RUN_DEFAULT);
     vhu_listener_free(listener);

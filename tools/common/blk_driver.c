@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <uv.h>
 
 enum {
     BUFS = 3,        /* header, data, status */
@@ -207,10 +207,7 @@ int blk_driver_reap(struct blk_driver *driver, struct blk_driver_request **done,
 
 static int64_t now_ms(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)(uv_hrtime() / 1000000);
 }
 
 /* A back-end may be gone, or call without end for nothing: neither may hold us longer than said. */

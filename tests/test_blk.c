@@ -8,7 +8,7 @@
 
 /* --- transfers, flush and what is no request --- */
 
-enum { NO_STATUS = -1, READ_ONLY = 1, WRITE_THROUGH = 2, BLOCK_4K = 4, DIRECT = 8 };
+enum { NO_STATUS = -1, READ_ONLY = 1, WRITE_THROUGH = 2, BLOCK_4K = 4, DIRECT = 8, ONE_BUF = 16 };
 
 struct request_row {
     const char *name;
@@ -69,6 +69,14 @@ static const struct request_row request_rows[] = {
      3,
      DIRECT,
      {-EINVAL, 512, FULL}},
+    /* by an engine that takes but one buffer */
+    {"read, in one", BLK_T_IN, 3, {16}, {1024, 1}, BLK_S_OK, 1, ONE_BUF, {0}},
+    {"read, gathered", BLK_T_IN, 3, {16}, {1, 510, 514}, BLK_S_OK, 1, ONE_BUF, {0}},
+    {"read, gathered, short", BLK_T_IN, 3, {16}, {700, 837}, BLK_S_OK, 2, ONE_BUF, {600, FULL}},
+    {"write, in one", BLK_T_OUT, 5, {16, 1024}, {1}, BLK_S_OK, 1, ONE_BUF, {0}},
+    {"write, gathered", BLK_T_OUT, 5, {10, 7, 1, 510}, {1}, BLK_S_OK, 1, ONE_BUF, {0}},
+    {"write, gathered, short", BLK_T_OUT, 3, {17, 1023}, {1}, BLK_S_OK, 2, ONE_BUF, {100, FULL}},
+    {"write, gathered, failed", BLK_T_OUT, 3, {17, 511}, {1}, BLK_S_IOERR, 1, ONE_BUF, {-EIO}},
     /* what the engine fails at */
     {"read at the end of a file that shrank",
      BLK_T_IN,
@@ -158,6 +166,7 @@ static void run_row(struct fixture *fixture, const struct request_row *row)
     fixture_reset(fixture);
     fixture->disk.read_only = row->how & READ_ONLY;
     fixture->disk.direct = row->how & DIRECT;
+    fixture->fake.kind.one_buf = row->how & ONE_BUF;
     fixture->disk.logical_block = row->how & BLOCK_4K ? 4096 : 512;
     fixture_make_blk(fixture);
     fixture_put_header(fixture, row->type, row->sector);
@@ -168,6 +177,8 @@ static void run_row(struct fixture *fixture, const struct request_row *row)
         print_error("row: %s\n", row->name);
     assert_int_equal(fixture_status(fixture), row->status);
     assert_int_equal(fixture->fake.num_ops, row->ops);
+    for (unsigned i = 0; row->how & ONE_BUF && i < row->ops; ++i)
+        assert_int_equal(fixture->fake.ops[i].num_bufs, 1);
     assert_int_equal(fixture->request.chain.written, fixture->request.chain.writable_len);
     assert_int_equal(fixture->lane.counters.errors, row->status != BLK_S_OK);
     if (row->status == BLK_S_OK)

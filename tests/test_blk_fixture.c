@@ -68,9 +68,6 @@ static bool fake_poll(struct engine *engine)
     return true;
 }
 
-static const struct engine_ops fake_ops = {
-    .name = "fake", .submit = fake_submit, .poll = fake_poll};
-
 /* --- the fixture --- */
 
 static void request_done(struct blk_request *request)
@@ -95,7 +92,9 @@ struct fixture *fixture_new(void)
                                   .size = DISK_SIZE,
                                   .logical_block = 512,
                                   .physical_block = 4096};
-    fixture->fake.engine.ops = &fake_ops;
+    fixture->fake.kind =
+        (struct engine_ops){.name = "fake", .submit = fake_submit, .poll = fake_poll};
+    fixture->fake.engine.ops = &fixture->fake.kind;
     fixture->fake.engine.done = blk_io_done;
     fixture->lane = (struct blk_lane){
         .blk = &fixture->blk, .engine = &fixture->fake.engine, .done = request_done};

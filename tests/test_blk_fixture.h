@@ -21,6 +21,7 @@ struct op {
 
 struct fake {
     struct engine engine;
+    struct engine_ops kind;
     uint8_t disk[DISK_SIZE];
     const int64_t *answers;
     struct engine_request *pending;

@@ -128,17 +128,27 @@ static program *prepare(void)
     return p;
 }
 
+/* A path is this process's, whatever folder, and drive, the program runs in. */
+static const char *find_file(uv_fs_t *req, const char *name)
+{
+    if (strchr(name, '/') && uv_fs_realpath(NULL, req, name, NULL) == 0)
+        return req->ptr;
+    return name;
+}
+
 static int spawn(program *p, const char *folder, const char *const *args, int fd, int as)
 {
+    uv_fs_t found = {0};
     uv_stdio_container_t stdio[MAX_DESCRIPTORS] = {{.flags = UV_IGNORE}};
     char *argv[PROGRAM_MAX_ARGS + 1] = {NULL};
     uv_process_options_t options = {.exit_cb = on_exit_of,
-                                    .file = args[0],
+                                    .file = find_file(&found, args[0]),
                                     .args = argv,
                                     .cwd = folder,
                                     .flags = UV_PROCESS_WINDOWS_HIDE_CONSOLE,
                                     .stdio = stdio,
                                     .stdio_count = as > 2 ? as + 1 : 3};
+    int r;
 
     assert_in_range(options.stdio_count, 3, MAX_DESCRIPTORS);
     for (int i = 0; i < 2; i++) {
@@ -153,7 +163,9 @@ static int spawn(program *p, const char *folder, const char *const *args, int fd
         assert_in_range(i, 0, PROGRAM_MAX_ARGS - 1);
         memcpy(&argv[i], &args[i], sizeof(argv[i])); /* nobody writes there */
     }
-    return uv_spawn(&p->loop, &p->process, &options);
+    r = uv_spawn(&p->loop, &p->process, &options);
+    uv_fs_req_cleanup(&found);
+    return r;
 }
 
 static void on_walk(uv_handle_t *handle, void *arg)

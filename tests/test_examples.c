@@ -1,94 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The examples are run: the back-ends by the VMM's kit, the VMM against disks of others. */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <vmm_vhost/vmm_vhost.h>
 
 #include "blk_driver.h"
-#include "support/leakcheck.h"
+#include "support/file.h"
+#include "support/folder.h"
+#include "support/program.h"
+#include "support/sys.h"
 
-extern char **environ;
+enum { TRIES = 3000, PAUSE_MS = 20, DISK = 1 << 20 };
 
-enum { MAX_ARGS = 8, TRIES = 3000, PAUSE_US = 20000, DISK = 1 << 20 };
-
-static char folder[] = "/tmp/test_examples.XXXXXX";
-
-/* --- programs --- */
-
-/* In the folder, `output` as its stdout. 0: there is no such program. */
-static pid_t spawn(const char *const *args, int output)
-{
-    char *argv[MAX_ARGS + 1] = {NULL};
-    posix_spawn_file_actions_t actions;
-    pid_t pid;
-    int r;
-
-    for (int i = 0; args[i]; i++)
-        argv[i] = strdup(args[i]);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addchdir_np(&actions, folder);
-    if (output >= 0)
-        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    r = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    for (int i = 0; argv[i]; i++)
-        free(argv[i]);
-    if (r == ENOENT)
-        return 0;
-    assert_int_equal(r, 0);
-    return pid;
-}
-
-static int reap(pid_t pid)
-{
-    int status;
-
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* Run to the end, with what it prints. */
-static int run(const char *const *args, char *text, size_t size)
-{
-    size_t len = 0;
-    ssize_t n;
-    int ends[2];
-    pid_t pid;
-
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    pid = spawn(args, ends[1]);
-    assert_true(pid > 0);
-    close(ends[1]);
-    while (len + 1 < size && (n = read(ends[0], text + len, size - 1 - len)) > 0)
-        len += (size_t)n;
-    text[len] = '\0';
-    close(ends[0]);
-    return reap(pid);
-}
-
-static void in_folder(char *path, size_t size, const char *name)
-{
-    snprintf(path, size, "%s/%s", folder, name);
-}
+static folder here;
+static sys_address address;
 
 /* Programs take a while until they listen. */
 static void connect_to(vhu_remote *remote)
 {
-    char address[64];
     int r = VHU_ENOENT;
 
-    in_folder(address, sizeof(address), "s");
-    for (int i = 0; i < TRIES && (r == VHU_ENOENT || r == VHU_ECONNREFUSED); i++) {
-        r = vhu_remote_connect(remote, address);
-        if (r < 0)
-            usleep(PAUSE_US);
+    for (int i = 0; i < TRIES && r < 0; i++) {
+        r = vhu_remote_connect(remote, address.text);
+        if (r != VHU_ENOENT && r != VHU_ECONNREFUSED && r != VHU_EAGAIN)
+            break;
+        sys_sleep_ms(PAUSE_MS);
     }
     assert_int_equal(r, 0);
 }
@@ -101,14 +37,6 @@ static void wait_until_it_listens(void)
     assert_int_equal(vhu_remote_new(&remote, &options), 0);
     connect_to(remote);
     vhu_remote_free(remote);
-}
-
-static void remove_socket(void)
-{
-    char path[64];
-
-    in_folder(path, sizeof(path), "s");
-    unlink(path);
 }
 
 /* --- entropy --- */
@@ -165,42 +93,45 @@ static void use_entropy_device(void)
     vhu_shm_free(memory);
 }
 
+/* What it says to the end. */
+static const char *run(program *p, int code)
+{
+    assert_int_equal(program_end(p), code);
+    return program_text(p, PROGRAM_OUT);
+}
+
 static void test_minimal_backend(void **state)
 {
-    const char *const args[] = {MINIMAL_BACKEND, "s", NULL};
-    pid_t pid;
+    const char *const args[] = {MINIMAL_BACKEND, address.text, NULL};
+    program *p = program_start(here.path, args);
 
     (void)state;
-    remove_socket();
-    pid = spawn(args, -1);
     use_entropy_device();
-    assert_int_equal(reap(pid), 0);
+    assert_non_null(strstr(run(p, 0), "the front-end has gone"));
+    program_free(p);
 }
 
 static void test_uv_backend(void **state)
 {
-    const char *const args[] = {UV_BACKEND, "s", NULL};
-    pid_t pid;
+    const char *const args[] = {UV_BACKEND, address.text, NULL};
+    program *p = program_start(here.path, args);
 
     (void)state;
-    remove_socket();
-    pid = spawn(args, -1);
     for (int i = 0; i < 3; i++)
         use_entropy_device();
-    kill(pid, SIGTERM);
-    assert_int_equal(reap(pid), 0);
+    program_interrupt(p);
+    assert_non_null(strstr(run(p, 0), "ready on "));
+    program_free(p);
 }
 
 /* --- disks --- */
 
-static const char *const ours[] = {BLK_PROGRAM, "--socket-path=s", "--blk-file=disk", NULL};
+static const char *const ours[] = {BLK_PROGRAM, "--blk-file=disk", "--socket-path", address.text,
+                                   NULL};
+static char qemus_export[200];
 static const char *const qemus[] = {
-    "qemu-storage-daemon",
-    "--blockdev",
-    "driver=file,node-name=f,filename=disk",
-    "--export",
-    "type=vhost-user-blk,id=e,node-name=f,addr.type=unix,addr.path=s,writable=on",
-    NULL};
+    "qemu-storage-daemon", "--blockdev", "driver=file,node-name=f,filename=disk", "--export",
+    qemus_export,          NULL};
 
 static const char *const *const disks[] = {ours, qemus};
 
@@ -209,83 +140,82 @@ static uint8_t byte_of_disk(size_t i)
     return (uint8_t)(i * 131 + i / 512);
 }
 
-static int open_disk(int flags)
-{
-    char path[64];
-    int fd;
-
-    in_folder(path, sizeof(path), "disk");
-    fd = open(path, flags | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    return fd;
-}
-
 static void make_disk(void)
 {
     static uint8_t bytes[DISK];
-    int fd = open_disk(O_RDWR | O_CREAT | O_TRUNC);
 
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = byte_of_disk(i);
-    assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
-    close(fd);
+    file_write(folder_at(&here, "disk").path, 0, bytes, sizeof(bytes));
 }
 
-/* It listens; or skipped, since it is not installed. */
-static pid_t start_disk(const char *const *args)
+/* NULL: it is not installed. */
+static program *start_disk(const char *const *args)
 {
-    pid_t pid;
+    program *p;
 
-    remove_socket();
-    make_disk();
-    pid = spawn(args, -1);
-    if (pid == 0)
+    sys_address_clear(&address); /* what was killed has left its socket */
+    p = program_start(here.path, args);
+    if (!p)
         print_message("SKIPPED: %s is not installed\n", args[0]);
     else
         wait_until_it_listens();
-    return pid;
+    return p;
+}
+
+static void stop_disk(program *p)
+{
+    program_interrupt(p);
+    assert_int_equal(program_end(p), 0);
+    program_free(p);
+}
+
+static void check_minimal_vmm(void)
+{
+    static const char *const just_read[] = {MINIMAL_VMM, address.text, NULL};
+    static const char *const and_write[] = {MINIMAL_VMM, address.text, "7", NULL};
+    folder_file disk = folder_at(&here, "disk");
+    program *p = program_start(here.path, just_read);
+    char expected[64];
+    uint8_t byte;
+
+    snprintf(expected, sizeof(expected), "2048 sectors, the first one:\n000: %02x %02x %02x ",
+             byte_of_disk(0), byte_of_disk(1), byte_of_disk(2));
+    assert_int_equal(strncmp(run(p, 0), expected, strlen(expected)), 0);
+    assert_null(strstr(program_text(p, PROGRAM_OUT), "written"));
+    program_free(p);
+    p = program_start(here.path, and_write);
+    assert_non_null(strstr(run(p, 0), "\nsector 7 written and read back\n"));
+    program_free(p);
+    file_read(disk.path, 7 * 512 + 1, &byte, 1);
+    assert_int_equal(byte, 14);
+    file_read(disk.path, 8 * 512, &byte, 1);
+    assert_int_equal(byte, byte_of_disk(8 * 512));
 }
 
 static void test_minimal_vmm(void **state)
 {
-    static const char *const just_read[] = {MINIMAL_VMM, "s", NULL};
-    static const char *const and_write[] = {MINIMAL_VMM, "s", "7", NULL};
-    char expected[64], text[8192];
-
     (void)state;
-    snprintf(expected, sizeof(expected), "2048 sectors, the first one:\n000: %02x %02x %02x ",
-             byte_of_disk(0), byte_of_disk(1), byte_of_disk(2));
     for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
-        pid_t pid = start_disk(disks[i]);
-        uint8_t byte;
-        int fd;
+        program *p;
 
-        if (pid == 0)
+        make_disk();
+        p = start_disk(disks[i]);
+        if (!p)
             continue;
-        assert_int_equal(run(just_read, text, sizeof(text)), 0);
-        assert_true(strncmp(text, expected, strlen(expected)) == 0);
-        assert_null(strstr(text, "written"));
-        assert_int_equal(run(and_write, text, sizeof(text)), 0);
-        assert_non_null(strstr(text, "\nsector 7 written and read back\n"));
-        fd = open_disk(O_RDONLY);
-        assert_int_equal(pread(fd, &byte, 1, 7 * 512 + 1), 1);
-        assert_int_equal(byte, 14);
-        assert_int_equal(pread(fd, &byte, 1, 8 * 512), 1);
-        assert_int_equal(byte, byte_of_disk(8 * 512));
-        close(fd);
-        kill(pid, SIGTERM);
-        assert_int_equal(reap(pid), 0);
+        check_minimal_vmm();
+        stop_disk(p);
     }
 }
 
 static void test_minimal_vmm_without_disk(void **state)
 {
-    static const char *const args[] = {MINIMAL_VMM, "nowhere", NULL};
-    char text[256];
+    const char *const args[] = {MINIMAL_VMM, "nowhere", NULL};
+    program *p = program_start(here.path, args);
 
     (void)state;
-    assert_int_equal(run(args, text, sizeof(text)), 1);
-    assert_string_equal(text, "");
+    assert_string_equal(run(p, 1), "");
+    program_free(p);
 }
 
 /* --- the driver of disks --- */
@@ -400,52 +330,59 @@ static void test_driver(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
-        pid_t pid = start_disk(disks[i]);
+        program *p;
         disk d;
 
-        if (pid == 0)
+        make_disk();
+        p = start_disk(disks[i]);
+        if (!p)
             continue;
         disk_open(&d);
         check_many_at_once(&d, 500);
         check_one_at_a_time(&d);
         disk_close(&d);
-        kill(pid, SIGTERM);
-        assert_int_equal(reap(pid), 0);
+        stop_disk(p);
     }
 }
 
-/* Killed with requests out, and another one in its place, twice. */
+/* It is killed with requests out, and another one takes its place. */
+static program *replace(program *p, disk *d, const char *const *args)
+{
+    uint32_t next = 0, done = 0;
+
+    submit_reads(d, &next, 16);
+    program_kill(p);
+    program_free(p);
+    /* What it has done before that is no business of the next one. */
+    while (blk_driver_wait(d->driver, 0) == 0)
+        done += reap_reads(d);
+    assert_false(vhu_remote_is_connected(d->remote));
+    sys_address_clear(&address);
+    assert_int_equal(blk_driver_replay(d->driver), 0);
+    p = program_start(here.path, args);
+    connect_to(d->remote);
+    while (done < 16)
+        done += reap_reads(d);
+    check_many_at_once(d, 50);
+    return p;
+}
+
 static void test_driver_reconnects(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
-        pid_t pid = start_disk(disks[i]);
+        program *p;
         disk d;
 
-        if (pid == 0)
+        make_disk();
+        p = start_disk(disks[i]);
+        if (!p)
             continue;
         disk_open(&d);
-        for (int k = 0; k < 3; k++) {
-            uint32_t next = 0, done = 0;
-
-            submit_reads(&d, &next, 16);
-            kill(pid, SIGKILL);
-            reap(pid);
-            /* What it has done before that is no business of the next one. */
-            while (blk_driver_wait(d.driver, 0) == 0)
-                done += reap_reads(&d);
-            assert_false(vhu_remote_is_connected(d.remote));
-            remove_socket();
-            assert_int_equal(blk_driver_replay(d.driver), 0);
-            pid = spawn(disks[i], -1);
-            connect_to(d.remote);
-            while (done < 16)
-                done += reap_reads(&d);
-            check_many_at_once(&d, 50);
-        }
+        for (int k = 0; k < 3; k++)
+            p = replace(p, &d, disks[i]);
         disk_close(&d);
-        kill(pid, SIGTERM);
-        assert_int_equal(reap(pid), 0);
+        stop_disk(p);
     }
 }
 
@@ -454,18 +391,18 @@ static void test_driver_reconnects(void **state)
 static int make_folder(void **state)
 {
     (void)state;
-    return mkdtemp(folder) ? 0 : -1;
+    sys_address_new(&address);
+    snprintf(qemus_export, sizeof(qemus_export),
+             "type=vhost-user-blk,id=e,node-name=f,addr.type=unix,addr.path=%s,writable=on",
+             address.text);
+    return folder_new(&here) || program_try(BLK_PROGRAM);
 }
 
 static int remove_folder(void **state)
 {
-    char path[64];
-
     (void)state;
-    remove_socket();
-    in_folder(path, sizeof(path), "disk");
-    unlink(path);
-    return rmdir(folder);
+    sys_address_clear(&address);
+    return folder_remove(&here);
 }
 
 int main(void)

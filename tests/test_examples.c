@@ -255,6 +255,8 @@ static void disk_close(disk *d)
 static void check_one_at_a_time(disk *d)
 {
     static uint8_t in[40 * 512];
+    /* Not every system's files can have holes. */
+    const bool can_discard = vhu_remote_features(d->remote) & VHU_BIT(BLK_F_DISCARD);
     uint64_t sectors;
     char id[BLK_ID_SIZE + 1];
 
@@ -271,7 +273,7 @@ static void check_one_at_a_time(disk *d)
     for (size_t i = 0; i < sizeof(in); i++)
         assert_int_equal(in[i], 0x5a);
     assert_int_equal(blk_driver_write_zeroes(d->driver, 104, 8), 0);
-    assert_int_equal(blk_driver_discard(d->driver, 120, 8), 0);
+    assert_int_equal(blk_driver_discard(d->driver, 120, 8), can_discard ? 0 : VHU_EREFUSED);
     assert_int_equal(blk_driver_read(d->driver, 103, in, 10 * 512), 0);
     assert_int_equal(in[0], 0x5a);
     assert_int_equal(in[512], 0);

@@ -1,295 +1,243 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "support/trace_rig.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
-
-enum { PATIENCE_MS = 20000 };
-
-static char folder[] = "/tmp/test_trace.XXXXXX";
+#include <vmm_vhost/error.h>
 
 /* --- the program --- */
 
-void in_folder(char *path, const char *file)
+int trace_setup(void **state)
 {
-    snprintf(path, 100, "%s/%s", folder, file);
+    (void)state;
+    return program_try(TRACE_PROGRAM);
+}
+
+static const char *put_in(const struct run *run, const char *arg)
+{
+    if (strcmp(arg, "FRONT") == 0)
+        return run->front.text;
+    return strcmp(arg, "BACK") == 0 ? run->back.text : arg;
 }
 
 void run_start(struct run *run, const char *const *args)
 {
-    char *argv[TRACE_MAX_ARGS + 2] = {(char[]){"vhost-user-trace"}};
-    posix_spawn_file_actions_t actions;
-    int ends[2];
+    const char *argv[TRACE_MAX_ARGS + 2] = {TRACE_PROGRAM};
 
-    memset(run, 0, sizeof *run);
-    for (int i = 0; i < TRACE_MAX_ARGS && args[i]; ++i) {
-        argv[i + 1] = strdup(args[i]);
-        assert_non_null(argv[i + 1]);
+    sys_address_new(&run->front);
+    sys_address_new(&run->back);
+    for (int i = 0; args[i]; ++i) {
+        assert_in_range(i, 0, TRACE_MAX_ARGS - 1);
+        argv[i + 1] = put_in(run, args[i]);
     }
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addchdir_np(&actions, folder);
-    posix_spawn_file_actions_addopen(&actions, 1, "out", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
-    assert_int_equal(posix_spawn(&run->pid, TRACE_PROGRAM, &actions, NULL, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    for (int i = 1; argv[i]; ++i)
-        free(argv[i]);
-    close(ends[1]);
-    run->errors = ends[0];
-}
-
-bool run_says(struct run *run, const char *text)
-{
-    while (!text || !strstr(run->said, text)) {
-        const ssize_t n = read(run->errors, run->said + run->len, sizeof run->said - 1 - run->len);
-        if (n <= 0)
-            return false;
-        run->len += (size_t)n;
-    }
-    return true;
-}
-
-static char *read_file(const char *file)
-{
-    char path[100];
-    struct stat st;
-    size_t done = 0;
-
-    in_folder(path, file);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(fstat(fd, &st), 0);
-    char *text = calloc(1, (size_t)st.st_size + 1);
-    assert_non_null(text);
-    while (done < (size_t)st.st_size) {
-        const ssize_t n = read(fd, text + done, (size_t)st.st_size - done);
-        assert_true(n > 0);
-        done += (size_t)n;
-    }
-    close(fd);
-    return text;
+    run->program = program_start(NULL, argv);
+    assert_non_null(run->program);
 }
 
 int run_end(struct run *run)
 {
-    int status;
-
-    run_says(run, NULL);
-    close(run->errors);
-    assert_int_equal(waitpid(run->pid, &status, 0), run->pid);
-    assert_true(WIFEXITED(status));
-    run->told = read_file("out");
-    return WEXITSTATUS(status);
+    return program_end(run->program);
 }
 
 void run_stop(struct run *run)
 {
-    kill(run->pid, SIGTERM);
+    program_interrupt(run->program);
     assert_int_equal(run_end(run), 0);
+}
+
+void run_free(struct run *run)
+{
+    program_free(run->program);
+    sys_address_clear(&run->front);
+    sys_address_clear(&run->back);
+}
+
+static const char *told(const struct run *run)
+{
+    return program_text(run->program, PROGRAM_OUT);
 }
 
 void expect_told(const struct run *run, const char *text)
 {
-    if (!strstr(run->told, text))
-        print_error("'%s' is not in\n%.4000s\n", text, run->told);
-    assert_non_null(strstr(run->told, text));
+    if (!strstr(told(run), text))
+        print_error("'%s' is not in\n%.4000s\n", text, told(run));
+    assert_non_null(strstr(told(run), text));
 }
 
 void expect_not_told(const struct run *run, const char *text)
 {
-    if (strstr(run->told, text))
-        print_error("'%s' is in\n%.4000s\n", text, run->told);
-    assert_null(strstr(run->told, text));
+    if (strstr(told(run), text))
+        print_error("'%s' is in\n%.4000s\n", text, told(run));
+    assert_null(strstr(told(run), text));
+}
+
+size_t count_told(const struct run *run, const char *text)
+{
+    const char *at = told(run);
+    size_t n = 0;
+
+    while ((at = strstr(at, text)) != NULL) {
+        ++n;
+        at += strcspn(at, "\n");
+    }
+    return n;
 }
 
 /* --- peers --- */
 
-static int unix_socket(const char *file, struct sockaddr_un *address)
+vhu_listener *listen_at(const sys_address *address)
 {
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    vhu_listener *listener;
 
-    assert_true(fd >= 0);
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    in_folder(address->sun_path, file);
-    return fd;
+    assert_int_equal(vhu_listener_new(&listener, address->text, NULL), 0);
+    return listener;
 }
 
-int listen_at(const char *file)
+vhu_stream *connect_to(const sys_address *address)
 {
-    struct sockaddr_un address;
-    const int fd = unix_socket(file, &address);
+    vhu_stream *stream;
 
-    unlink(address.sun_path);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(fd, 8), 0);
-    return fd;
+    assert_int_equal(vhu_stream_connect(&stream, address->text, 0, NULL), 0);
+    return stream;
 }
 
-int connect_to(const char *file)
+vhu_stream *accept_from(vhu_listener *listener)
 {
-    struct sockaddr_un address;
-    const int fd = unix_socket(file, &address);
+    vhu_stream *stream;
 
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    return fd;
+    do {
+        assert_int_equal(vhu_listener_wait(listener, PROGRAM_PATIENCE_MS), 0);
+    } while (vhu_listener_accept_stream(listener, &stream) == VHU_EAGAIN);
+    return stream;
 }
 
-static void wait_readable(int fd)
+void close_both(vhu_stream *peers[2])
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-
-    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+    vhu_stream_free(peers[0]);
+    vhu_stream_free(peers[1]);
 }
 
-int accept_from(int listener)
+void run_between(struct run *run, const char *option, vhu_stream *peers[2])
 {
-    wait_readable(listener);
-    const int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-
-    assert_true(fd >= 0);
-    return fd;
-}
-
-void run_between(struct run *run, const char *option, int peers[2])
-{
-    const char *const args[] = {"front", "back", option, NULL};
-    const int listener = listen_at("back");
+    const char *const args[] = {"FRONT", "BACK", option, NULL};
+    char listening[256];
+    vhu_listener *listener;
 
     run_start(run, args);
-    assert_true(run_says(run, "listening at front, connecting to back\n"));
-    peers[0] = connect_to("front");
-    peers[1] = accept_from(listener);
-    close(listener);
+    listener = listen_at(&run->back);
+    snprintf(listening, sizeof listening, "listening at %s, connecting to %s\n", run->front.text,
+             run->back.text);
+    assert_true(program_says(run->program, PROGRAM_ERR, listening));
+    peers[FRONT_END] = connect_to(&run->front);
+    peers[BACK_END] = accept_from(listener);
+    vhu_listener_free(listener);
 }
 
-void send_bytes(int fd, const void *bytes, size_t len, const int *fds, size_t n)
+/* --- bytes --- */
+
+static void wait_for(vhu_stream *stream, unsigned events)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(8 * sizeof(int))];
-    } control = {0};
-    struct iovec iov = {(void *)(uintptr_t)bytes, len};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    if (n > 0) {
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
-        control.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(n * sizeof(int)),
-                                         .cmsg_level = SOL_SOCKET,
-                                         .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, n * sizeof(int));
-    }
-    assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), len);
+    assert_int_equal(vhu_stream_transport(stream)->wait(stream, events, PROGRAM_PATIENCE_MS), 0);
 }
 
-void send_message(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
-                  const int *fds, size_t n)
+void send_bytes(vhu_stream *to, const void *bytes, size_t len, vhu_handle handle)
+{
+    size_t handles = handle != VHU_NO_HANDLE;
+
+    for (size_t done = 0; done < len;) {
+        const int n = vhu_stream_transport(to)->send(to, (const char *)bytes + done, len - done,
+                                                     &handle, handles);
+        if (n == VHU_EAGAIN) {
+            wait_for(to, VHU_WAIT_WRITE);
+            continue;
+        }
+        assert_true(n > 0);
+        handles = 0;
+        done += (size_t)n;
+    }
+}
+
+void send_message(vhu_stream *to, uint32_t request, uint32_t flags, const void *payload,
+                  uint32_t size, vhu_handle handle)
 {
     struct {
         vhu_msg_header header;
-        uint8_t payload[256];
+        uint8_t payload[TRACE_MAX_PAYLOAD];
     } m = {.header = {request, VHU_VERSION_1 | flags, size}};
 
+    assert_in_range(size, 0, sizeof m.payload);
     if (size > 0)
         memcpy(m.payload, payload, size);
-    send_bytes(fd, &m, sizeof m.header + size, fds, n);
+    send_bytes(to, &m, sizeof m.header + size, handle);
 }
 
-size_t recv_bytes(int fd, void *out, size_t len, int fds[8])
+/* What is there, at most `room` bytes, or the end. */
+static int recv_some(vhu_stream *from, void *out, size_t room, vhu_handle *handle)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(8 * sizeof(int))];
-    } control;
-    size_t got = 0;
+    vhu_handle handles[TRACE_MAX_HANDLES];
+    size_t num = TRACE_MAX_HANDLES;
+    int n;
 
-    for (size_t done = 0; done < len;) {
-        struct iovec iov = {(char *)out + done, len - done};
-        struct msghdr msg = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof control.bytes};
-        wait_readable(fd);
-        const ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-        assert_true(n > 0);
-        assert_int_equal(msg.msg_flags & MSG_CTRUNC, 0);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-        if (c) {
-            assert_int_equal(done, 0);
-            got = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-            memcpy(fds, CMSG_DATA(c), got * sizeof(int));
-        }
-        done += (size_t)n;
+    while ((n = vhu_stream_transport(from)->recv(from, out, room, handles, &num)) == VHU_EAGAIN) {
+        wait_for(from, VHU_WAIT_READ);
+        num = TRACE_MAX_HANDLES;
     }
-    return got;
-}
-
-size_t expect_message(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
-                      int fds[8])
-{
-    vhu_msg_header header;
-    uint8_t got[256];
-    int none[8];
-    const size_t n = recv_bytes(fd, &header, sizeof header, fds);
-
-    assert_int_equal(header.request, request);
-    assert_int_equal(header.flags, VHU_VERSION_1 | flags);
-    assert_int_equal(header.size, size);
-    assert_int_equal(recv_bytes(fd, got, size, none), 0);
-    if (size > 0)
-        assert_memory_equal(got, payload, size);
+    assert_in_range(num, 0, n > 0);
+    *handle = num > 0 ? handles[0] : VHU_NO_HANDLE;
     return n;
 }
 
-void expect_end(int fd)
+vhu_handle recv_bytes(vhu_stream *from, void *out, size_t len)
 {
-    char byte;
+    vhu_handle first = VHU_NO_HANDLE;
 
-    wait_readable(fd);
-    assert_true(recv(fd, &byte, 1, 0) <= 0);
-}
-
-ino_t inode(int fd)
-{
-    struct stat st;
-
-    assert_int_equal(fstat(fd, &st), 0);
-    return st.st_ino;
-}
-
-void close_both(int peers[2])
-{
-    close(peers[0]);
-    close(peers[1]);
-}
-
-int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-int remove_folder(void **state)
-{
-    static const char *const files[] = {"out", "front", "back", "late", "lines"};
-    char path[100];
-
-    (void)state;
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; ++i) {
-        in_folder(path, files[i]);
-        unlink(path);
+    for (size_t done = 0; done < len;) {
+        vhu_handle handle;
+        const int n = recv_some(from, (char *)out + done, len - done, &handle);
+        assert_true(n > 0);
+        if (done == 0)
+            first = handle;
+        else
+            assert_true(handle == VHU_NO_HANDLE);
+        done += (size_t)n;
     }
-    return rmdir(folder);
+    return first;
+}
+
+/* Such a message is small, and would be received whole in any case. */
+vhu_handle expect_message(vhu_stream *from, uint32_t request, uint32_t flags, const void *payload,
+                          uint32_t size)
+{
+    struct {
+        vhu_msg_header header;
+        uint8_t payload[TRACE_MAX_PAYLOAD];
+    } m;
+    vhu_handle handle;
+
+    assert_in_range(size, 0, sizeof m.payload);
+    if (vhu_stream_transport(from)->flags & VHU_TRANSPORT_MESSAGES)
+        assert_int_equal(recv_some(from, &m, sizeof m, &handle), sizeof m.header + size);
+    else
+        handle = recv_bytes(from, &m, sizeof m.header + size);
+    assert_int_equal(m.header.request, request);
+    assert_int_equal(m.header.flags, VHU_VERSION_1 | flags);
+    assert_int_equal(m.header.size, size);
+    if (size > 0)
+        assert_memory_equal(m.payload, payload, size);
+    return handle;
+}
+
+void pass(vhu_stream *peers[2], unsigned from, uint32_t request, uint32_t flags,
+          const void *payload, uint32_t size)
+{
+    send_message(peers[from], request, flags, payload, size, VHU_NO_HANDLE);
+    assert_true(expect_message(peers[!from], request, flags, payload, size) == VHU_NO_HANDLE);
+}
+
+void expect_end(vhu_stream *from)
+{
+    char bytes[TRACE_MAX_PAYLOAD];
+    vhu_handle handle;
+
+    assert_int_equal(recv_some(from, bytes, sizeof bytes, &handle), VHU_EDISCONNECT);
 }

@@ -4,6 +4,20 @@
 
 #include <inttypes.h>
 
+/* What others can hold exactly. */
+#define MAX_NUMBER ((UINT64_C(1) << 53) - 1)
+
+static const struct field_style style = {
+    .between = ",",
+    .quote = "\"",
+    .equals = ":",
+    .largest = MAX_NUMBER,
+    .words = {"false", "true"},
+    .bits = {"{\"value\":", ",\"bits\":[", ",", "]}"},
+    .no_bits = true,
+    .max_bytes = SIZE_MAX,
+};
+
 static void put_text(FILE *out, const char *text)
 {
     putc('"', out);
@@ -21,7 +35,7 @@ static void put_text(FILE *out, const char *text)
 
 static void put_number(FILE *out, uint64_t number)
 {
-    if (number < UINT64_C(1) << 53)
+    if (number <= MAX_NUMBER)
         fprintf(out, "%" PRIu64, number);
     else
         fprintf(out, "\"%" PRIu64 "\"", number);
@@ -44,97 +58,13 @@ static void put_head(struct trace *trace, const struct channel *channel, uint64_
                 channel->number);
 }
 
-/* --- fields --- */
-
-struct printer {
-    const struct trace *trace;
-    FILE *out;
-    bool first;
-    unsigned depth;
-};
-
-static void put_bits(const struct printer *p, const vhu_field *field)
-{
-    const char *between = "";
-
-    fprintf(p->out, "{\"value\":\"0x%" PRIx64 "\",\"bits\":[", field->number);
-    for (unsigned bit = 0; bit < 64; ++bit) {
-        if (!(field->number & VHU_BIT(bit)))
-            continue;
-        const char *name = vhu_bit_name(field->bits, p->trace->options.device, bit);
-        if (name)
-            fprintf(p->out, "%s\"%s\"", between, name);
-        else
-            fprintf(p->out, "%s%u", between, bit);
-        between = ",";
-    }
-    fputs("]}", p->out);
-}
-
-static void put_value(const struct printer *p, const vhu_field *field)
-{
-    const int64_t number = (int64_t)field->number;
-    const int64_t most = INT64_C(1) << 53;
-
-    switch (field->kind) {
-    case VHU_FIELD_SIGNED:
-        fprintf(p->out, number > -most && number < most ? "%" PRId64 : "\"%" PRId64 "\"", number);
-        break;
-    case VHU_FIELD_HEX:
-        fprintf(p->out, "\"0x%" PRIx64 "\"", field->number);
-        break;
-    case VHU_FIELD_BOOL:
-        fputs(field->number ? "true" : "false", p->out);
-        break;
-    case VHU_FIELD_WORD:
-        if (field->word)
-            put_text(p->out, field->word);
-        else
-            put_number(p->out, field->number);
-        break;
-    case VHU_FIELD_BITS:
-        put_bits(p, field);
-        break;
-    case VHU_FIELD_BYTES:
-        put_bytes(p->out, field->bytes, field->len);
-        break;
-    default:
-        put_number(p->out, field->number);
-        break;
-    }
-}
-
-static void put_field(void *arg, const vhu_field *field)
-{
-    struct printer *p = arg;
-
-    if (field->kind == VHU_FIELD_END) {
-        putc(p->depth-- % 2 == 0 ? '}' : ']', p->out);
-        p->first = false;
-        return;
-    }
-    if (!p->first)
-        putc(',', p->out);
-    p->first = false;
-    if (field->name)
-        fprintf(p->out, "\"%s\":", field->name);
-    if (field->kind < VHU_FIELD_LIST) {
-        put_value(p, field);
-        return;
-    }
-    putc(field->kind == VHU_FIELD_ITEM ? '{' : '[', p->out);
-    ++p->depth;
-    p->first = true;
-}
-
-/* --- the rest of a line --- */
-
 static void put_handles(FILE *out, const struct record *record)
 {
     fputs(",\"fds\":[", out);
     for (size_t i = 0; i < record->num_handles && i < TRACE_MAX_INFOS; ++i) {
         const struct handle_info *info = &record->infos[i];
-        fprintf(out, "%s{\"fd\":%d,\"kind\":\"%s\"", i ? "," : "", (int)info->number, info->kind);
+        fprintf(out, "%s{\"fd\":%" PRIu64 ",\"kind\":\"%s\"", i ? "," : "", info->number,
+                info->kind);
         if (info->name[0]) {
             fputs(",\"name\":", out);
             put_text(out, info->name);
@@ -181,7 +111,6 @@ void json_finding(struct trace *trace, const struct finding *f)
 {
     const struct record *record = f->record;
     FILE *out = trace->out;
-    struct printer p = {.trace = trace, .out = out, .first = true};
 
     put_head(trace, record->channel, record->received_ns, f->reply ? "reply" : "request");
     fprintf(out, ",\"seq\":%" PRIu64 ",\"from\":\"%s\",\"code\":%" PRIu32 ",\"name\":", f->seq,
@@ -193,7 +122,7 @@ void json_finding(struct trace *trace, const struct finding *f)
     fprintf(out, ",\"flags\":%" PRIu32 ",\"need_reply\":%s,\"size\":%" PRIu32 ",\"fields\":{",
             record->header.flags, record->header.flags & VHU_FLAG_NEED_REPLY ? "true" : "false",
             record->header.size);
-    vhu_describe(&f->message, put_field, &p, NULL);
+    fields_print(trace, &style, &f->message, false);
     putc('}', out);
     put_handles(out, record);
     if (f->paired)

@@ -24,24 +24,32 @@ static void close_handles(struct flow *flow)
 
 /* --- the end --- */
 
+static void close_ends(struct link *link)
+{
+    for (unsigned side = FRONT; side <= BACK; ++side) {
+        struct end *end = &link->ends[side];
+        vhu_uv_watch_close(end->watch);
+        end->watch = NULL;
+        vhu_stream_free(end->stream);
+        end->stream = NULL;
+        close_handles(&link->flows[side]);
+    }
+}
+
 void link_free(struct link *link)
 {
     if (!link)
         return;
-    for (unsigned side = FRONT; side <= BACK; ++side) {
-        close_handles(&link->flows[side]);
+    for (unsigned side = FRONT; side <= BACK; ++side)
         free(link->flows[side].buf);
-        vhu_handle_close(&link->ends[side].handle);
-    }
     free(link);
 }
 
-static void on_poll_closed(uv_handle_t *handle)
+static void on_farewell(uv_handle_t *handle)
 {
     struct link *link = handle->data;
 
-    if (--link->closing == 0)
-        link->owner->ended(link->owner, link);
+    link->owner->ended(link->owner, link);
 }
 
 void link_close(struct link *link)
@@ -49,12 +57,15 @@ void link_close(struct link *link)
     if (link->closed)
         return;
     link->closed = true;
-    for (unsigned side = FRONT; side <= BACK; ++side) {
-        uv_close((uv_handle_t *)&link->ends[side].poll, on_poll_closed);
-        vhu_handle_close(&link->ends[side].handle);
-        close_handles(&link->flows[side]);
-    }
+    close_ends(link);
+    uv_close((uv_handle_t *)&link->farewell, on_farewell);
     channel_end(link->owner->trace, &link->channel);
+}
+
+static void give_up(struct link *link, int error)
+{
+    trace_event(link->owner->trace, &link->channel, "given up: %s", vhu_strerror(error));
+    link_close(link);
 }
 
 /* Nothing goes from `side` to the other any more. */
@@ -73,7 +84,7 @@ static void finish_flow(struct link *link, unsigned side)
 static void pass_end_on(struct link *link, unsigned side)
 {
     struct trace *trace = link->owner->trace;
-    const bool gone = sys_is_gone(link->ends[side].handle);
+    const bool gone = sys_is_gone(link->ends[side].stream);
 
     trace_event(trace, &link->channel, "%s by the %s%s", gone ? "closed" : "shut down",
                 trace_side(side), link->flows[side].have > 0 ? ", inside a message" : "");
@@ -82,7 +93,7 @@ static void pass_end_on(struct link *link, unsigned side)
         return;
     }
     /* It may still want to read: the other side sees no more than it would without us. */
-    sys_shutdown_write(link->ends[!side].handle);
+    sys_shutdown_write(link->ends[!side].stream);
     finish_flow(link, side);
 }
 
@@ -91,8 +102,8 @@ static void pass_end_on(struct link *link, unsigned side)
 static void receiver_left(struct link *link, unsigned side, int error)
 {
     trace_event(link->owner->trace, &link->channel, "the %s no longer receives: %s",
-                trace_side(!side), uv_strerror(error));
-    sys_shutdown_read(link->ends[side].handle);
+                trace_side(!side), vhu_strerror(error));
+    sys_shutdown_read(link->ends[side].stream);
     finish_flow(link, side);
 }
 
@@ -124,17 +135,17 @@ static int read_header(struct link *link, unsigned side)
 
     memcpy(&flow->header, flow->buf, HEADER);
     flow->headed = true;
+    flow->need = HEADER + (size_t)flow->header.size;
     if ((flow->header.flags & VHU_VERSION_MASK) != VHU_VERSION_1 ||
-        flow->header.size > MAX_PAYLOAD) {
+        flow->header.size > MAX_PAYLOAD || (flow->whole && flow->have != flow->need)) {
         lose_framing(link, side);
         return 0;
     }
-    flow->need = HEADER + flow->header.size;
     if (flow->need <= flow->room)
         return 0;
     uint8_t *grown = realloc(flow->buf, flow->need);
     if (!grown)
-        return UV_ENOMEM;
+        return VHU_ENOMEM;
     flow->buf = grown;
     flow->room = flow->need;
     return 0;
@@ -166,32 +177,44 @@ static void record(struct link *link, unsigned side)
 
 /* --- receiving and sending on --- */
 
+/* How far the buffer is to be filled: all of it where messages come whole. */
+static size_t limit_of(const struct flow *flow)
+{
+    /* Header and payload apart: only so is it sure to whose bytes a descriptor belongs. */
+    return flow->raw || flow->whole ? flow->room : flow->need;
+}
+
+static bool wants_more(const struct flow *flow)
+{
+    if (flow->ended || flow->blocked)
+        return false;
+    return flow->whole ? flow->have == 0 : flow->have < limit_of(flow);
+}
+
 static int receive(struct link *link, unsigned side)
 {
+    const struct end *from = &link->ends[side];
     struct flow *flow = &link->flows[side];
     const size_t handles = flow->num_handles;
-    bool lost = false;
-    int n;
+    size_t num = LINK_MAX_HANDLES - handles;
+    const int n = from->transport->recv(from->stream, flow->buf + flow->have,
+                                        limit_of(flow) - flow->have, flow->handles + handles, &num);
 
-    /* Header and payload apart: only so is it sure to whose bytes a descriptor belongs. */
-    n = sys_recv(link->ends[side].handle, flow->buf + flow->have,
-                 (flow->raw ? flow->room : flow->need) - flow->have, flow->handles,
-                 &flow->num_handles, &lost);
-    flow->dry = n == UV_EAGAIN;
-    if (flow->dry)
-        return 0;
-    look_at_handles(flow, handles);
-    if (lost)
+    flow->dry = n == VHU_EAGAIN;
+    if (n == VHU_EINVALID_MESSAGE)
         trace_event(link->owner->trace, &link->channel,
-                    "descriptors from the %s were lost: this process may not open that many",
+                    "the %s has sent what cannot be passed on, such as too many descriptors, or "
+                    "more than this process may open",
                     trace_side(side));
-    if (n <= 0 || lost) {
-        flow->ended = true;
-        return lost ? UV_EMFILE : 0;
+    if (n < 0) {
+        flow->ended = !flow->dry;
+        return n == VHU_EINVALID_MESSAGE ? n : 0;
     }
+    flow->num_handles += num;
+    look_at_handles(flow, handles);
     flow->have += (size_t)n;
     flow->received_ns = uv_hrtime();
-    if (!flow->headed && flow->have == HEADER)
+    if (!flow->headed && (flow->whole || flow->have == HEADER))
         return read_header(link, side);
     return 0;
 }
@@ -199,19 +222,20 @@ static int receive(struct link *link, unsigned side)
 /* All that may be sent now is sent, or the receiver is to read first. */
 static int send_on(struct link *link, unsigned side)
 {
+    const struct end *to = &link->ends[!side];
     struct flow *flow = &link->flows[side];
 
     if (side == FRONT && link->channel.number == 0 && flow->num_handles > 0 && flow->headed &&
         !flow->raw && flow->header.request == VHU_REQ_SET_BACKEND_REQ_FD &&
         !(flow->header.flags & VHU_FLAG_REPLY) && !flow->interposed) {
         flow->interposed = true;
-        link->owner->back_channel(link->owner, &flow->handles[0]);
+        link->owner->back_channel(link->owner, link, &flow->handles[0]);
     }
 
     flow->sent_ns = uv_hrtime();
-    const int n = sys_send(link->ends[!side].handle, flow->buf + flow->sent,
-                           flow->have - flow->sent, flow->handles, flow->num_handles);
-    flow->blocked = n == UV_EAGAIN;
+    const int n = to->transport->send(to->stream, flow->buf + flow->sent, flow->have - flow->sent,
+                                      flow->handles, flow->num_handles);
+    flow->blocked = n == VHU_EAGAIN;
     if (flow->blocked)
         return 0;
     if (n < 0)
@@ -257,11 +281,10 @@ static enum step turn(struct link *link, unsigned side)
     struct flow *flow = &link->flows[side];
     int rc;
 
-    if (!flow->ended && !flow->blocked && flow->have < (flow->raw ? flow->room : flow->need)) {
+    if (wants_more(flow)) {
         rc = receive(link, side);
         if (rc < 0) {
-            trace_event(link->owner->trace, &link->channel, "given up: %s", uv_strerror(rc));
-            link_close(link);
+            give_up(link, rc);
             return WAIT;
         }
     }
@@ -281,26 +304,24 @@ static enum step turn(struct link *link, unsigned side)
 
 /* --- the loop --- */
 
-static void on_event(uv_poll_t *poll, int status, int events);
-
 static void watch(struct link *link, unsigned side)
 {
-    struct end *end = &link->ends[side];
+    const struct end *end = &link->ends[side];
     const struct flow *from = &link->flows[side];
     const struct flow *to = &link->flows[!side];
-    int events = 0;
+    unsigned events = 0;
 
-    if (!from->done && !from->ended && !from->blocked)
-        events |= UV_READABLE;
-    if (!to->done && to->blocked)
-        events |= UV_WRITABLE;
-    if (events == end->events)
+    if (link->closed)
         return;
-    end->events = events;
-    if (events)
-        uv_poll_start(&end->poll, events, on_event);
-    else
-        uv_poll_stop(&end->poll);
+    if (!from->done && !from->ended && !from->blocked)
+        events |= VHU_WAIT_READ;
+    if (!to->done && to->blocked)
+        events |= VHU_WAIT_WRITE;
+    if (events && end->transport->arm)
+        end->transport->arm(end->stream, events);
+    const int rc = vhu_uv_watch_set(end->watch, events);
+    if (rc)
+        give_up(link, rc);
 }
 
 static void pump(struct link *link, unsigned side)
@@ -313,66 +334,68 @@ static void pump(struct link *link, unsigned side)
             break;
 }
 
-static void on_event(uv_poll_t *poll, int status, int events)
+static void on_ready(void *arg)
 {
-    struct link *link = poll->data;
-    const unsigned side = poll == &link->ends[BACK].poll;
+    const struct end *end = arg;
+    struct link *link = end->link;
+    const unsigned side = end == &link->ends[BACK];
 
-    /* libuv stops on an error of the socket; receiving and sending will say which. */
-    if (status < 0) {
-        link->ends[side].events = 0;
-        events = UV_READABLE | UV_WRITABLE;
-    }
-    if ((events & UV_WRITABLE) && link->flows[!side].blocked)
+    if (link->flows[!side].blocked)
         pump(link, !side);
-    if (events & UV_READABLE)
-        pump(link, side);
-    if (link->closed)
-        return;
+    pump(link, side);
     watch(link, FRONT);
     watch(link, BACK);
 }
 
-static void on_half_link_closed(uv_handle_t *handle)
+static int prepare_flow(struct flow *flow, const vhu_transport *transport)
 {
-    link_free(handle->data);
+    flow->whole = (transport->flags & VHU_TRANSPORT_MESSAGES) != 0;
+    flow->room = flow->whole ? HEADER + MAX_PAYLOAD : FIRST_ROOM;
+    flow->buf = malloc(flow->room);
+    begin_message(flow);
+    return flow->buf ? 0 : VHU_ENOMEM;
 }
 
-struct link *link_new(struct link_owner *owner, uv_loop_t *loop, unsigned connection,
-                      unsigned number, vhu_handle ends[2], int *error)
+static int prepare_end(struct link *link, unsigned side, uv_loop_t *loop)
+{
+    struct end *end = &link->ends[side];
+    int rc;
+
+    end->link = link;
+    end->transport = vhu_stream_transport(end->stream);
+    rc = prepare_flow(&link->flows[side], end->transport);
+    if (!rc)
+        rc = vhu_uv_watch_new(&end->watch, loop, end->transport->wait_handle(end->stream), 0,
+                              on_ready, end);
+    return rc;
+}
+
+int link_new(struct link **out, struct link_owner *owner, uv_loop_t *loop, unsigned connection,
+             unsigned number, vhu_stream *ends[2])
 {
     struct link *link = calloc(1, sizeof *link);
-    int rc = link ? 0 : UV_ENOMEM;
+    int rc = 0;
 
-    for (unsigned side = FRONT; link && side <= BACK; ++side) {
-        struct flow *flow = &link->flows[side];
-        link->ends[side].handle = ends[side];
-        ends[side] = VHU_NO_HANDLE;
-        flow->room = FIRST_ROOM;
-        flow->buf = malloc(flow->room);
-        if (!flow->buf)
-            rc = UV_ENOMEM;
-        begin_message(flow);
+    if (!link) {
+        vhu_stream_free(ends[FRONT]);
+        vhu_stream_free(ends[BACK]);
+        return VHU_ENOMEM;
     }
-    for (unsigned side = FRONT; !rc && side <= BACK; ++side) {
-        rc = uv_poll_init(loop, &link->ends[side].poll, link->ends[side].handle);
-        link->ends[side].poll.data = link;
-        if (!rc)
-            ++link->closing;
-    }
+    link->ends[FRONT].stream = ends[FRONT];
+    link->ends[BACK].stream = ends[BACK];
+    for (unsigned side = FRONT; !rc && side <= BACK; ++side)
+        rc = prepare_end(link, side, loop);
     if (rc) {
-        *error = rc;
-        vhu_handle_close(&ends[FRONT]);
-        vhu_handle_close(&ends[BACK]);
-        if (link && link->closing > 0)
-            uv_close((uv_handle_t *)&link->ends[FRONT].poll, on_half_link_closed);
-        else
-            link_free(link);
-        return NULL;
+        close_ends(link);
+        link_free(link);
+        return rc;
     }
+    uv_idle_init(loop, &link->farewell);
+    link->farewell.data = link;
     link->owner = owner;
     channel_init(&link->channel, connection, number, &owner->negotiated);
+    *out = link;
     watch(link, FRONT);
     watch(link, BACK);
-    return link;
+    return 0;
 }

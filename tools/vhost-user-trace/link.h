@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two sockets whose bytes and descriptors go from one to the other, unchanged. Of each direction
- * one message is held at most; while it cannot be sent on, nothing more is received, so that the
- * sender feels what the receiver does.
+ * Two streams whose bytes and handles go from one to the other, unchanged. Of each direction one
+ * message is held at most; while it cannot be sent on, nothing more is received, so that the sender
+ * feels what the receiver does.
  */
 #ifndef TRACE_LINK_H
 #define TRACE_LINK_H
 
 #include "trace.h"
 
-#include <uv.h>
+#include <vmm_vhost/uv.h>
+
+/* What a stream passes at once. */
+enum { LINK_MAX_HANDLES = 32 };
 
 struct link;
 
@@ -17,9 +20,9 @@ struct link;
 struct link_owner {
     struct trace *trace;
     struct negotiated negotiated;
-    /* A descriptor of SET_BACKEND_REQ_FD is about to be passed on: may be replaced. */
-    void (*back_channel)(struct link_owner *owner, vhu_handle *handle);
-    /* It has ended, both sockets are closed, it may be freed. */
+    /* A handle of SET_BACKEND_REQ_FD is about to be passed on: may be replaced. */
+    void (*back_channel)(struct link_owner *owner, const struct link *link, vhu_handle *handle);
+    /* It has ended, both streams are closed, it may be freed. */
     void (*ended)(struct link_owner *owner, struct link *link);
 };
 
@@ -30,6 +33,7 @@ struct flow {
     size_t have;     /* bytes in buf */
     size_t need;     /* bytes until something is whole: the header, the message */
     size_t sent;     /* of those in buf */
+    bool whole;      /* each receive gives a whole message */
     bool headed;     /* the header is known */
     bool raw;        /* framing is lost: bytes go on as they come */
     bool dry;        /* nothing more to receive now */
@@ -40,16 +44,17 @@ struct flow {
     vhu_msg_header header;
     uint64_t received_ns;
     uint64_t sent_ns;
-    vhu_handle handles[SYS_MAX_HANDLES]; /* that have not been sent on */
+    vhu_handle handles[LINK_MAX_HANDLES]; /* that have not been sent on */
     size_t num_handles;
     struct handle_info infos[TRACE_MAX_INFOS];
     size_t num_infos; /* handles of this message, more than infos perhaps */
 };
 
 struct end {
-    uv_poll_t poll;
-    vhu_handle handle;
-    int events;
+    struct link *link;
+    vhu_stream *stream;
+    const vhu_transport *transport;
+    vhu_uv_watch *watch;
 };
 
 struct link {
@@ -58,13 +63,13 @@ struct link {
     struct channel channel;
     struct end ends[2];
     struct flow flows[2]; /* by the side that sends */
-    unsigned closing;     /* polls that are still to be closed */
+    uv_idle_t farewell;   /* does nothing but to be closed, which the loop tells */
     bool closed;
 };
 
-/* Both handles are taken, in any case. NULL and *error: a negative error of libuv. */
-struct link *link_new(struct link_owner *owner, uv_loop_t *loop, unsigned connection,
-                      unsigned number, vhu_handle ends[2], int *error);
+/* Both streams are taken, in any case. 0 or VHU_E*. */
+int link_new(struct link **out, struct link_owner *owner, uv_loop_t *loop, unsigned connection,
+             unsigned number, vhu_stream *ends[2]);
 /* End it now; owner->ended follows from the loop. */
 void link_close(struct link *link);
 void link_free(struct link *link);

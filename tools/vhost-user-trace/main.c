@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <vmm_vhost/version.h>
 
 enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
@@ -16,6 +15,10 @@ enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 enum { DRAIN_MS = 1000, STOP_MS = 5000 };
 
 static const char name[] = "vhost-user-trace";
+
+/* The user's word to end, and the end of a terminal or console. */
+static const int signal_numbers[] = {SIGTERM, SIGINT, SIGHUP};
+enum { NUM_SIGNALS = sizeof signal_numbers / sizeof signal_numbers[0] };
 
 struct settings {
     struct trace_options trace;
@@ -36,7 +39,7 @@ struct settings {
 struct program {
     struct settings settings;
     uv_loop_t loop;
-    uv_signal_t signals[2];
+    uv_signal_t signals[NUM_SIGNALS];
     uv_timer_t timer;
     uv_prepare_t flusher; /* lines are written when there is nothing else to do */
     struct trace trace;
@@ -48,7 +51,7 @@ struct program {
     int code;
 };
 
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void say(const char *format, ...) TOOL_PRINTF(1, 2);
 
 static void say(const char *format, ...)
 {
@@ -69,11 +72,10 @@ static const char usage[] =
     "Listens at LISTEN for front-ends (such as QEMU), connects each of them with the back-end "
     "that\n"
     "listens at CONNECT, passes all messages and descriptors on unchanged, both ways and on the\n"
-    "back-end's own channel, too, and prints each of them. LISTEN and CONNECT are paths of "
-    "sockets,\n"
-    "or @NAMEs. COMMAND, a front-end or a back-end, is started when LISTEN can be connected to; "
-    "its\n"
-    "exit code becomes this program's.\n"
+    "back-end's own channel, too, and prints each of them. LISTEN and CONNECT are ADDRESSes: the\n"
+    "path of a socket, @NAME, or \\\\.\\pipe\\NAME on Windows. COMMAND, a front-end or a back-end, "
+    "is\n"
+    "started when LISTEN can be connected to; its exit code becomes this program's.\n"
     "\n"
     "  vhost-user-trace /tmp/trace.sock /tmp/blk.sock\n"
     "  vhost-user-trace /tmp/trace.sock /tmp/blk.sock -- \\\n"
@@ -191,12 +193,12 @@ static int parse(struct settings *s, int argc, char **argv)
 
 static void close_all(struct program *p)
 {
-    uv_handle_t *const handles[] = {(uv_handle_t *)&p->signals[0], (uv_handle_t *)&p->signals[1],
-                                    (uv_handle_t *)&p->timer, (uv_handle_t *)&p->flusher};
-
-    for (size_t i = 0; i < sizeof handles / sizeof handles[0]; ++i)
-        if (!uv_is_closing(handles[i]))
-            uv_close(handles[i], NULL);
+    if (uv_is_closing((uv_handle_t *)&p->timer))
+        return;
+    for (size_t i = 0; i < NUM_SIGNALS; ++i)
+        uv_close((uv_handle_t *)&p->signals[i], NULL);
+    uv_close((uv_handle_t *)&p->timer, NULL);
+    uv_close((uv_handle_t *)&p->flusher, NULL);
 }
 
 static void on_too_long(uv_timer_t *timer)
@@ -222,8 +224,10 @@ static void on_signal(uv_signal_t *handle, int number)
     struct program *p = handle->data;
 
     (void)number;
-    if (p->command_runs)
-        uv_process_kill(&p->command, p->stopping ? SIGKILL : SIGTERM);
+    if (p->command_runs && p->stopping)
+        uv_process_kill(&p->command, SIGKILL);
+    else if (p->command_runs)
+        sys_ask_to_end(p->command.pid);
     if (!p->stopping)
         stop(p);
 }
@@ -282,7 +286,6 @@ static void on_prepare(uv_prepare_t *handle)
 
 static int prepare_loop(struct program *p)
 {
-    static const int numbers[] = {SIGTERM, SIGINT};
     int rc = uv_loop_init(&p->loop);
 
     if (rc) {
@@ -294,10 +297,10 @@ static int prepare_loop(struct program *p)
     uv_prepare_init(&p->loop, &p->flusher);
     p->flusher.data = p;
     uv_prepare_start(&p->flusher, on_prepare);
-    for (size_t i = 0; i < 2; ++i) {
+    for (size_t i = 0; i < NUM_SIGNALS; ++i) {
         uv_signal_init(&p->loop, &p->signals[i]);
         p->signals[i].data = p;
-        uv_signal_start(&p->signals[i], on_signal, numbers[i]);
+        uv_signal_start(&p->signals[i], on_signal, signal_numbers[i]);
     }
     return 0;
 }
@@ -321,7 +324,7 @@ static int start_listening(struct program *p)
     rc = proxy_start(&p->proxy, &listener);
     vhu_listener_free(listener);
     if (rc)
-        say("%s: %s", s->listen, uv_strerror(rc));
+        say("%s: %s", s->listen, vhu_strerror(rc));
     return rc;
 }
 
@@ -350,7 +353,7 @@ static int start_command(struct program *p)
 
 static int open_output(struct program *p, FILE **out)
 {
-    *out = p->settings.output ? fopen(p->settings.output, "we") : stdout;
+    *out = p->settings.output ? sys_create(p->settings.output) : stdout;
     if (!*out) {
         say("%s: %s", p->settings.output, strerror(errno));
         return -1;
@@ -359,7 +362,7 @@ static int open_output(struct program *p, FILE **out)
     return 0;
 }
 
-static bool wants_color(const struct settings *s, FILE *out)
+static bool wants_color(const struct settings *s)
 {
     const char *no_color = getenv("NO_COLOR");
 
@@ -367,7 +370,7 @@ static bool wants_color(const struct settings *s, FILE *out)
         return false;
     if (s->color == COLOR_ALWAYS)
         return true;
-    return isatty(fileno(out)) && !(no_color && *no_color);
+    return !s->output && uv_guess_handle(1) == UV_TTY && !(no_color && *no_color);
 }
 
 static int run(struct program *p)
@@ -407,11 +410,10 @@ int main(int argc, char **argv)
     default:
         return EXIT_FAILURE;
     }
-    signal(SIGPIPE, SIG_IGN);
-    sys_raise_file_limit();
+    sys_prepare();
     if (open_output(&p, &out))
         return EXIT_FAILURE;
-    p.settings.trace.color = wants_color(&p.settings, out);
+    p.settings.trace.color = wants_color(&p.settings);
     trace_init(&p.trace, &p.settings.trace, out);
     code = run(&p);
     trace_free(&p.trace);

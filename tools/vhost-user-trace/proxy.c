@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-/* How often it is tried whether somebody listens now. */
-enum { RETRY_MS = 20 };
+/* How often it is tried whether somebody listens now; and whether somebody can be accepted now. */
+enum { RETRY_MS = 20, ACCEPT_MS = 500 };
 
 /* A front-end's connection: its main channel, and the back channels that came with it. */
 struct session {
@@ -14,7 +14,7 @@ struct session {
     unsigned number;
     unsigned back_channels;
     struct link *links;
-    vhu_handle front; /* until the back-end is there */
+    vhu_stream *front; /* until the back-end is there */
     uint64_t began_ms;
     uv_timer_t retry;
     bool told;
@@ -26,12 +26,12 @@ static struct session *session_of(struct link_owner *owner)
 }
 
 /* Told as of its main channel. */
-static void tell(const struct session *session, const char *text, const char *what, int error)
+static void announce(const struct session *session, const char *text, const char *what, int error)
 {
     const struct channel main_channel = {.connection = session->number};
 
     trace_event(session->proxy->trace, &main_channel, "%s%s%s%s", text, what, error ? ": " : "",
-                error ? uv_strerror(error) : "");
+                error ? vhu_strerror(error) : "");
 }
 
 /* --- the end --- */
@@ -52,7 +52,8 @@ static void on_session_closed(uv_handle_t *handle)
 
 static void end_session(struct session *session)
 {
-    vhu_handle_close(&session->front);
+    vhu_stream_free(session->front);
+    session->front = NULL;
     uv_close((uv_handle_t *)&session->retry, on_session_closed);
 }
 
@@ -71,14 +72,14 @@ static void on_link_ended(struct link_owner *owner, struct link *link)
 
 /* --- channels --- */
 
-static bool add_link(struct session *session, unsigned number, vhu_handle ends[2])
+static bool add_link(struct session *session, unsigned number, vhu_stream *ends[2])
 {
-    int rc = 0;
-    struct link *link =
-        link_new(&session->owner, session->proxy->loop, session->number, number, ends, &rc);
+    struct link *link;
+    const int rc =
+        link_new(&link, &session->owner, session->proxy->loop, session->number, number, ends);
 
-    if (!link) {
-        tell(session, "cannot go on", "", rc);
+    if (rc) {
+        announce(session, "cannot go on", "", rc);
         return false;
     }
     link->next = session->links;
@@ -88,18 +89,24 @@ static bool add_link(struct session *session, unsigned number, vhu_handle ends[2
 
 /* The back-end gets an end of a channel of ours, and the other end is joined with the front-end's.
  */
-static void on_back_channel(struct link_owner *owner, vhu_handle *handle)
+static void on_back_channel(struct link_owner *owner, const struct link *link, vhu_handle *handle)
 {
     struct session *session = session_of(owner);
-    vhu_handle pair[2] = {VHU_NO_HANDLE, VHU_NO_HANDLE};
-    const int rc = sys_is_stream(*handle) ? sys_pair(pair) : UV_ENOTSUP;
+    vhu_stream *ends[2] = {NULL, NULL};
+    vhu_handle peer = VHU_NO_HANDLE;
+    int rc = sys_is_stream(*handle) ? 0 : VHU_ENOSYS;
 
+    if (!rc)
+        rc = vhu_stream_open_channel(&ends[BACK], &peer, link->ends[BACK].stream);
+    if (!rc)
+        rc = vhu_stream_adopt_channel(&ends[FRONT], handle, link->ends[FRONT].stream);
     if (rc) {
-        tell(session, "the back channel is passed on without being traced", "", rc);
+        vhu_stream_free(ends[BACK]);
+        vhu_handle_close(&peer);
+        announce(session, "the back channel is passed on without being traced", "", rc);
         return;
     }
-    vhu_handle ends[2] = {*handle, pair[0]};
-    *handle = pair[1];
+    *handle = peer;
     add_link(session, ++session->back_channels, ends);
 }
 
@@ -118,38 +125,38 @@ static void retry_or_give_up(struct session *session, int error)
     const uint64_t waited = uv_now(proxy->loop) - session->began_ms;
 
     if (waited >= proxy->wait_ms) {
-        tell(session, "given up, no back-end at ", proxy->connect, error);
+        announce(session, "given up, no back-end at ", proxy->connect, error);
         end_session(session);
         return;
     }
     if (!session->told)
-        tell(session, "waiting for a back-end at ", proxy->connect, error);
+        announce(session, "waiting for a back-end at ", proxy->connect, error);
     session->told = true;
     uv_timer_start(&session->retry, on_retry, RETRY_MS, 0);
 }
 
 static void try_to_connect(struct session *session)
 {
-    vhu_handle ends[2] = {VHU_NO_HANDLE, VHU_NO_HANDLE};
-    const int rc = sys_connect(session->proxy->connect, &ends[BACK]);
+    vhu_stream *ends[2] = {NULL, NULL};
+    const int rc = vhu_stream_connect(&ends[BACK], session->proxy->connect, 0, NULL);
 
     if (rc) {
         retry_or_give_up(session, rc);
         return;
     }
     ends[FRONT] = session->front;
-    session->front = VHU_NO_HANDLE;
-    tell(session, "connected with ", session->proxy->connect, 0);
+    session->front = NULL;
+    announce(session, "connected with ", session->proxy->connect, 0);
     if (!add_link(session, 0, ends))
         end_session(session);
 }
 
-static void new_session(struct proxy *proxy, vhu_handle front)
+static void new_session(struct proxy *proxy, vhu_stream *front)
 {
     struct session *session = calloc(1, sizeof *session);
 
     if (!session) {
-        vhu_handle_close(&front);
+        vhu_stream_free(front);
         return;
     }
     session->owner = (struct link_owner){
@@ -165,35 +172,49 @@ static void new_session(struct proxy *proxy, vhu_handle front)
     try_to_connect(session);
 }
 
-static void on_listening(uv_poll_t *poll, int status, int events)
-{
-    struct proxy *proxy = poll->data;
-    vhu_handle front;
+static void accept_all(void *arg);
 
-    (void)events;
-    if (status == 0 && sys_accept(vhu_listener_wait_handle(proxy->listener), &front) == 0)
+static void on_accept_retry(uv_timer_t *timer)
+{
+    accept_all(timer->data);
+}
+
+static void accept_all(void *arg)
+{
+    struct proxy *proxy = arg;
+    vhu_stream *front;
+    int rc;
+
+    while ((rc = vhu_listener_accept_stream(proxy->listener, &front)) == 0)
         new_session(proxy, front);
+    vhu_uv_watch_set(proxy->listening, rc == VHU_EAGAIN ? VHU_WAIT_READ : 0);
+    if (rc == VHU_EAGAIN)
+        return;
+    trace_event(proxy->trace, NULL, "a front-end has to wait: %s", vhu_strerror(rc));
+    uv_timer_start(&proxy->retry, on_accept_retry, ACCEPT_MS, 0);
 }
 
 int proxy_start(struct proxy *proxy, vhu_listener **listener)
 {
-    int rc = uv_poll_init(proxy->loop, &proxy->listening, vhu_listener_wait_handle(*listener));
+    const int rc =
+        vhu_uv_watch_new(&proxy->listening, proxy->loop, vhu_listener_wait_handle(*listener),
+                         VHU_WAIT_READ, accept_all, proxy);
 
     if (rc)
         return rc;
     proxy->listener = *listener;
     *listener = NULL;
-    proxy->listening.data = proxy;
-    proxy->active = true;
-    return uv_poll_start(&proxy->listening, UV_READABLE, on_listening);
+    uv_timer_init(proxy->loop, &proxy->retry);
+    proxy->retry.data = proxy;
+    return 0;
 }
 
 void proxy_stop_listening(struct proxy *proxy)
 {
-    if (!proxy->active)
+    if (!proxy->listener)
         return;
-    proxy->active = false;
-    uv_close((uv_handle_t *)&proxy->listening, NULL);
+    vhu_uv_watch_close(proxy->listening);
+    uv_close((uv_handle_t *)&proxy->retry, NULL);
     vhu_listener_free(proxy->listener);
     proxy->listener = NULL;
 }

@@ -5,8 +5,6 @@
 
 #include "link.h"
 
-#include <vmm_vhost/listener.h>
-
 struct session;
 
 struct proxy {
@@ -15,14 +13,14 @@ struct proxy {
     const char *connect;
     unsigned wait_ms; /* for somebody to listen there */
     vhu_listener *listener;
-    uv_poll_t listening;
-    bool active; /* `listening` is in use */
+    vhu_uv_watch *listening;
+    uv_timer_t retry; /* after accepting has failed for want of something */
     struct session *sessions;
     void (*idle)(void *arg); /* the last session has ended */
     void *arg;
 };
 
-/* The listener is taken. 0 or a negative error of libuv. */
+/* The listener is taken on success. 0 or VHU_E*. */
 int proxy_start(struct proxy *proxy, vhu_listener **listener);
 /* Nobody is accepted any more. */
 void proxy_stop_listening(struct proxy *proxy);

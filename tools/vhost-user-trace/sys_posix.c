@@ -1,163 +1,66 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "sys.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-/* Every call says for itself that it shall not block: the flag of a description may be shared. */
-enum { CALL_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
-
-union control {
-    struct cmsghdr align;
-    char bytes[CMSG_SPACE(SYS_MAX_HANDLES * sizeof(int))];
-};
-
-void sys_raise_file_limit(void)
+void sys_prepare(void)
 {
     struct rlimit limit;
 
+    signal(SIGPIPE, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
 }
 
-int sys_accept(vhu_handle listener, vhu_handle *out)
+FILE *sys_create(const char *path)
 {
-    *out = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    return *out < 0 ? -errno : 0;
+    return fopen(path, "we");
 }
 
-int sys_connect(const char *address, vhu_handle *out)
+void sys_ask_to_end(int process)
 {
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    const size_t len = strlen(address);
-    socklen_t size = sizeof un;
-    int rc = 0;
-
-    if (len == 0 || len >= sizeof un.sun_path)
-        return -ENAMETOOLONG;
-    memcpy(un.sun_path, address, len);
-    if (address[0] == '@') {
-        un.sun_path[0] = '\0';
-        size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-    }
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    do {
-        rc = connect(fd, (const struct sockaddr *)&un, size) ? -errno : 0;
-    } while (rc == -EINTR);
-    if (rc)
-        close(fd);
-    else
-        *out = fd;
-    return rc;
+    kill(process, SIGTERM);
 }
 
-int sys_pair(vhu_handle out[2])
-{
-    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out) ? -errno : 0;
-}
+/* --- sockets --- */
 
 bool sys_is_stream(vhu_handle handle)
 {
-    struct sockaddr_un un = {.sun_family = AF_UNSPEC};
-    socklen_t size = sizeof un;
     int type = 0;
-    socklen_t type_size = sizeof type;
+    socklen_t size = sizeof type;
 
-    return getsockopt(handle, SOL_SOCKET, SO_TYPE, &type, &type_size) == 0 && type == SOCK_STREAM &&
-           getpeername(handle, (struct sockaddr *)&un, &size) == 0 && un.sun_family == AF_UNIX;
+    return getsockopt(handle, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
 }
 
-static void collect(struct msghdr *msg, vhu_handle *handles, size_t *num, bool *lost)
+static int socket_of(vhu_stream *stream)
 {
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; ++i) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-            if (*num < SYS_MAX_HANDLES) {
-                handles[(*num)++] = fd;
-            } else {
-                close(fd);
-                *lost = true;
-            }
-        }
-    }
-    if (msg->msg_flags & MSG_CTRUNC)
-        *lost = true;
+    return vhu_stream_transport(stream)->wait_handle(stream);
 }
 
-int sys_recv(vhu_handle handle, void *buf, size_t len, vhu_handle *handles, size_t *num, bool *lost)
+bool sys_is_gone(vhu_stream *stream)
 {
-    union control control;
-    struct iovec iov = {.iov_base = buf, .iov_len = len};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control.bytes,
-                         .msg_controllen = sizeof control.bytes};
-    ssize_t n;
-
-    do {
-        n = recvmsg(handle, &msg, CALL_FLAGS | MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return -errno;
-    collect(&msg, handles, num, lost);
-    return (int)n;
-}
-
-int sys_send(vhu_handle handle, const void *buf, size_t len, const vhu_handle *handles, size_t num)
-{
-    union control control;
-    struct iovec iov = {.iov_len = len};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    ssize_t n;
-
-    memcpy(&iov.iov_base, &buf, sizeof buf); /* sendmsg does not write there */
-    if (num > 0) {
-        memset(&control, 0, sizeof control);
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(num * sizeof(int));
-        control.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(num * sizeof(int)),
-                                         .cmsg_level = SOL_SOCKET,
-                                         .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(&control.align), handles, num * sizeof(int));
-    }
-    do {
-        n = sendmsg(handle, &msg, CALL_FLAGS);
-    } while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : (int)n;
-}
-
-bool sys_is_gone(vhu_handle handle)
-{
-    struct pollfd p = {.fd = handle};
+    struct pollfd p = {.fd = socket_of(stream)};
 
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
-void sys_shutdown_write(vhu_handle handle)
+void sys_shutdown_write(vhu_stream *stream)
 {
-    shutdown(handle, SHUT_WR);
+    shutdown(socket_of(stream), SHUT_WR);
 }
 
-void sys_shutdown_read(vhu_handle handle)
+void sys_shutdown_read(vhu_stream *stream)
 {
-    shutdown(handle, SHUT_RD);
+    shutdown(socket_of(stream), SHUT_RD);
 }
 
 /* --- what a descriptor is --- */
@@ -204,7 +107,7 @@ void sys_look_at(vhu_handle handle, struct handle_info *info)
     char link[256];
     struct stat st;
 
-    *info = (struct handle_info){.number = handle, .kind = "unknown"};
+    *info = (struct handle_info){.number = (uint64_t)handle, .kind = "unknown"};
     if (fstat(handle, &st) != 0)
         return;
     snprintf(path, sizeof path, "/proc/self/fd/%d", handle);

@@ -56,100 +56,12 @@ static void put_where(struct trace *trace, const struct channel *channel, uint64
 
 /* --- fields --- */
 
-struct printer {
-    const struct trace *trace;
-    FILE *out;
-    bool bare;  /* the one field of a reply goes without its name */
-    bool first; /* no comma before the next */
-    unsigned depth;
-};
-
-static void put_bits(const struct printer *p, const vhu_field *field)
-{
-    const char *between = "";
-
-    fprintf(p->out, "0x%" PRIx64, field->number);
-    if (field->number == 0)
-        return;
-    fputs(" (", p->out);
-    for (unsigned bit = 0; bit < 64; ++bit) {
-        if (!(field->number & VHU_BIT(bit)))
-            continue;
-        const char *name = vhu_bit_name(field->bits, p->trace->options.device, bit);
-        if (name)
-            fprintf(p->out, "%s%s", between, name);
-        else
-            fprintf(p->out, "%s%u", between, bit);
-        between = "|";
-    }
-    putc(')', p->out);
-}
-
-static void put_bytes(const struct printer *p, const vhu_field *field)
-{
-    const size_t n = field->len < MAX_BYTES ? field->len : MAX_BYTES;
-
-    for (size_t i = 0; i < n; ++i)
-        fprintf(p->out, "%02x", field->bytes[i]);
-    if (n < field->len)
-        fprintf(p->out, "...%zu", field->len);
-}
-
-static void put_value(const struct printer *p, const vhu_field *field)
-{
-    switch (field->kind) {
-    case VHU_FIELD_SIGNED:
-        fprintf(p->out, "%" PRId64, (int64_t)field->number);
-        break;
-    case VHU_FIELD_HEX:
-        fprintf(p->out, "0x%" PRIx64, field->number);
-        break;
-    case VHU_FIELD_BOOL:
-        fputs(field->number ? "yes" : "no", p->out);
-        break;
-    case VHU_FIELD_WORD:
-        if (field->word)
-            fputs(field->word, p->out);
-        else
-            fprintf(p->out, "%" PRIu64, field->number);
-        break;
-    case VHU_FIELD_BITS:
-        put_bits(p, field);
-        break;
-    case VHU_FIELD_BYTES:
-        put_bytes(p, field);
-        break;
-    default:
-        fprintf(p->out, "%" PRIu64, field->number);
-        break;
-    }
-}
-
-static void put_field(void *arg, const vhu_field *field)
-{
-    struct printer *p = arg;
-
-    if (field->kind == VHU_FIELD_END) {
-        putc(p->depth-- % 2 == 0 ? '}' : ']', p->out);
-        p->first = false;
-        return;
-    }
-    if (!p->first)
-        fputs(", ", p->out);
-    p->first = false;
-    if (field->kind == VHU_FIELD_ITEM || field->kind == VHU_FIELD_LIST) {
-        ++p->depth;
-        p->first = true;
-    }
-    if (field->kind == VHU_FIELD_ITEM)
-        putc('{', p->out);
-    else if (field->kind == VHU_FIELD_LIST)
-        fprintf(p->out, "%s=[", field->name);
-    else if (!p->bare)
-        fprintf(p->out, "%s=", field->name);
-    if (field->kind < VHU_FIELD_LIST)
-        put_value(p, field);
-}
+static const struct field_style style = {.between = ", ",
+                                         .quote = "",
+                                         .equals = "=",
+                                         .words = {"no", "yes"},
+                                         .bits = {"", " (", "|", ")"},
+                                         .max_bytes = MAX_BYTES};
 
 static void count_field(void *arg, const vhu_field *field)
 {
@@ -158,21 +70,18 @@ static void count_field(void *arg, const vhu_field *field)
 
 static void put_fields(const struct trace *trace, const struct finding *f)
 {
-    struct printer p = {.trace = trace, .out = trace->out, .first = true};
     unsigned fields = 0;
+    const char *begin = "(";
+    const char *end = ")";
 
-    if (!f->reply) {
-        putc('(', p.out);
-        vhu_describe(&f->message, put_field, &p, NULL);
-        putc(')', p.out);
-        return;
+    if (f->reply) {
+        vhu_describe(&f->message, count_field, &fields, NULL);
+        begin = fields == 1 ? " = " : " = {";
+        end = fields == 1 ? "" : "}";
     }
-    vhu_describe(&f->message, count_field, &fields, NULL);
-    p.bare = fields == 1;
-    fputs(p.bare ? " = " : " = {", p.out);
-    vhu_describe(&f->message, put_field, &p, NULL);
-    if (!p.bare)
-        putc('}', p.out);
+    fputs(begin, trace->out);
+    fields_print(trace, &style, &f->message, fields == 1);
+    fputs(end, trace->out);
 }
 
 /* --- the rest of a line --- */
@@ -185,7 +94,7 @@ static void put_handles(const struct trace *trace, const struct record *record)
     fputs(" fds=[", trace->out);
     for (size_t i = 0; i < record->num_handles && i < TRACE_MAX_INFOS; ++i) {
         const struct handle_info *info = &record->infos[i];
-        fprintf(trace->out, "%s%d:%s", i ? ", " : "", (int)info->number, info->kind);
+        fprintf(trace->out, "%s%" PRIu64 ":%s", i ? ", " : "", info->number, info->kind);
         if (info->name[0]) {
             putc(':', trace->out);
             put_safely(trace->out, info->name);

@@ -4,6 +4,7 @@
 #ifndef TRACE_TRACE_H
 #define TRACE_TRACE_H
 
+#include "attributes.h"
 #include "sys.h"
 
 #include <stdio.h>
@@ -125,13 +126,29 @@ void channel_end(struct trace *trace, struct channel *channel);
 void trace_message(struct trace *trace, const struct record *record);
 /* Something that is no message, such as "closed by the front-end". channel: NULL, or whose. */
 void trace_event(struct trace *trace, const struct channel *channel, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    TOOL_PRINTF(3, 4);
 void trace_summary(struct trace *trace);
 
 const char *trace_side(unsigned side);
 const char *trace_request_name(uint32_t code, bool back_channel);
 /* In the unit and from the zero that were asked for. */
 double trace_seconds(struct trace *trace, uint64_t ns);
+
+/* How the fields of a message are written, as text or as JSON. */
+struct field_style {
+    const char *between; /* one field and the next */
+    const char *quote;   /* what is no plain number, and names */
+    const char *equals;
+    uint64_t largest;     /* number that goes without quotes */
+    const char *words[2]; /* no, yes */
+    const char *bits[4];  /* before the number, behind it, between names, at the end */
+    bool no_bits;         /* the list is there if no bit is set, too */
+    size_t max_bytes;     /* of a field that are shown */
+};
+
+/* `bare`: the one field of a message goes without its name. */
+void fields_print(const struct trace *trace, const struct field_style *style,
+                  const vhu_message *message, bool bare);
 
 /* Printers of text and of JSON. */
 void text_finding(struct trace *trace, const struct finding *finding);

@@ -2,15 +2,15 @@
 /* vhost-user-probe --check finds each lie of a back-end, and accuses it of nothing else. */
 #include <stdio.h>
 #include <string.h>
-
-#include <sys/socket.h>
-#include <unistd.h>
+#include <uv.h>
 
 #include "support/fake_backend.h"
 #include "support/liar.h"
 #include "support/probe_rig.h"
 
 enum { MAX_FOUND = 8, UNKNOWN = 0x7fff0000 };
+
+static bool messages_go_whole;
 
 static const struct {
     enum lie_kind kind;
@@ -47,83 +47,105 @@ static const struct {
     {LIE_EVERY_OTHER, VHU_REQ_GET_FEATURES, {"features-stable"}},
     {LIE_EVERY_OTHER, VHU_REQ_GET_PROTOCOL_FEATURES, {"protocol-features-stable"}},
     {LIE_ONE_MORE, VHU_REQ_GET_VRING_BASE, {"ring-base-kept"}},
+    {LIE_MANY_HANDLES, VHU_REQ_GET_VRING_BASE, {"GET_VRING_BASE", "ring-base-kept"}},
 };
+
+/* The next one that is to be found. Where only whole messages can be sent, some rules cannot be
+ * tried. */
+static const char *next_expected(size_t row, size_t *n)
+{
+    static const char *const needs_bytes[] = {"too-long", "in-two-pieces"};
+    const char *name = *n < MAX_FOUND ? lies[row].found[*n] : NULL;
+
+    for (size_t i = 0; name && messages_go_whole && i < 2; ++i) {
+        if (strcmp(name, needs_bytes[i]) == 0) {
+            ++*n;
+            return next_expected(row, n);
+        }
+    }
+    *n += name != NULL;
+    return name;
+}
 
 static void expect_found(const struct probed *probed, size_t row)
 {
     static const char label[] = "\n  violation       ";
-    const char *at = probed->text;
+    const char *text = probe_text(probed);
+    const char *at = text;
     size_t n = 0;
+    int found = 0;
 
     while ((at = strstr(at, label)) != NULL) {
+        const char *expected = next_expected(row, &n);
         char name[64] = "";
         at += strlen(label);
         sscanf(at, "%63s", name);
-        if (n == MAX_FOUND || !lies[row].found[n] || strcmp(name, lies[row].found[n]) != 0)
-            print_error("lie %zu: %s\n", row, probed->text);
-        assert_true(n < MAX_FOUND);
-        assert_non_null(lies[row].found[n]);
-        assert_string_equal(name, lies[row].found[n++]);
+        if (!expected || strcmp(name, expected) != 0)
+            print_error("lie %zu: %s\n", row, text);
+        assert_non_null(expected);
+        assert_string_equal(name, expected);
+        ++found;
     }
-    if (n < MAX_FOUND && lies[row].found[n])
-        print_error("lie %zu: no %s in %s\n", row, lies[row].found[n], probed->text);
-    assert_true(n == MAX_FOUND || !lies[row].found[n]);
-    assert_int_equal(probed->code, n > 0);
-    assert_null(strstr(probed->text, "not run"));
+    const char *missing = next_expected(row, &n);
+    if (missing)
+        print_error("lie %zu: no %s in %s\n", row, missing, text);
+    assert_null(missing);
+    assert_int_equal(probed->code, found > 0);
+    assert_null(strstr(text, "not run"));
 }
 
 static void test_lies(void **state)
 {
-    static const char *const args[] = {"--type=blk", "--check", "--timeout=1500", "socket", NULL};
-    static struct probed probed;
-    struct probe_disk disk;
+    static const char *const args[] = {"--type=blk", "--check", "--timeout=1500", "SOCKET", NULL};
+    program *disk = probe_disk_start();
 
     (void)state;
-    probe_disk_start(&disk);
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; ++i) {
+        struct probed probed;
         struct liar liar;
         liar_start(&liar, lies[i].kind, lies[i].request);
         probe_run(&probed, args);
         liar_stop(&liar);
         expect_found(&probed, i);
+        probe_free(&probed);
     }
-    probe_disk_stop(&disk);
+    probe_disk_stop(disk);
 }
 
 /* What is asked without --check is told as a warning; the rest is found out all the same. */
 static void test_warnings(void **state)
 {
-    static const char *const args[] = {"--type=blk", "socket", NULL};
-    static struct probed probed;
-    struct probe_disk disk;
+    static const char *const args[] = {"--type=blk", "SOCKET", NULL};
+    program *disk = probe_disk_start();
+    struct probed probed;
     struct liar liar;
 
     (void)state;
-    probe_disk_start(&disk);
     liar_start(&liar, LIE_LONGER, VHU_REQ_GET_QUEUE_NUM);
     probe_run(&probed, args);
     liar_stop(&liar);
-    probe_disk_stop(&disk);
+    probe_disk_stop(disk);
     assert_int_equal(probed.code, 0);
     assert_true(probe_says(&probed, "queues                  no answer\n"));
     assert_true(probe_says(&probed, "2048 sectors (1 MiB)"));
     assert_true(probe_says(&probed, "warnings\n  GET_QUEUE_NUM: "));
+    probe_free(&probed);
 }
 
 /* --- what the disk does not have --- */
 
 /* A device that does all there is, and believes everything. */
-static void *serve_fake(void *arg)
+static void serve_fake(void *arg)
 {
-    const int *listener = arg;
-    vhu_handle front;
+    const struct probe_listener *l = arg;
+    vhu_stream *front;
 
-    while ((front = accept4(*listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+    while ((front = probe_accept(l)) != NULL) {
         static fake_backend fake;
         vhu_backend_server *server = NULL;
         vhu_conn *conn = NULL;
         fake_backend_init(&fake);
-        assert_int_equal(vhu_conn_adopt(&conn, &front, NULL), 0);
+        assert_int_equal(vhu_conn_from_stream(&conn, &front, NULL), 0);
         vhu_conn *borrowed = conn;
         assert_int_equal(vhu_backend_server_new(&server, &conn, &fake_backend_ops, &fake, NULL), 0);
         while (vhu_conn_is_open(borrowed)) {
@@ -133,12 +155,11 @@ static void *serve_fake(void *arg)
         vhu_backend_server_free(server);
         fake_backend_release(&fake);
     }
-    return NULL;
 }
 
 static void test_every_feature(void **state)
 {
-    static const char *const args[] = {"--type=net", "--check", "socket", NULL};
+    static const char *const args[] = {"--type=net", "--check", "SOCKET", NULL};
     static const char *const texts[] = {
         "\nqueues                  7\n",
         "\nshared memory\n      3               2097152\n",
@@ -148,20 +169,34 @@ static void test_every_feature(void **state)
         "  ok              status-reset                  acknowledged\n",
         "  violation       inflight                      GET_INFLIGHT_FD gives an area",
     };
-    static struct probed probed;
-    int listener = probe_listen("socket");
-    pthread_t thread;
+    struct probed probed;
+    struct probe_listener listener;
+    uv_thread_t thread;
 
     (void)state;
-    assert_int_equal(pthread_create(&thread, NULL, serve_fake, &listener), 0);
+    probe_listen(&listener);
+    assert_int_equal(uv_thread_create(&thread, serve_fake, &listener), 0);
     probe_run(&probed, args);
-    shutdown(listener, SHUT_RDWR);
-    pthread_join(thread, NULL);
-    close(listener);
+    probe_stop(&listener);
+    uv_thread_join(&thread);
+    probe_listener_free(&listener);
     assert_int_equal(probed.code, 1);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i)
         assert_true(probe_says(&probed, texts[i]));
-    assert_null(strstr(probed.text, "  not applicable  GET"));
+    assert_null(strstr(probe_text(&probed), "  not applicable  GET"));
+    probe_free(&probed);
+}
+
+static int setup(void **state)
+{
+    vhu_stream *pair[2];
+
+    if (vhu_stream_pair(pair) != 0)
+        return -1;
+    messages_go_whole = vhu_stream_transport(pair[0])->flags & VHU_TRANSPORT_MESSAGES;
+    vhu_stream_free(pair[0]);
+    vhu_stream_free(pair[1]);
+    return probe_setup(state);
 }
 
 int main(void)
@@ -169,5 +204,5 @@ int main(void)
     const struct CMUnitTest tests[] = {leakcheck_test(test_lies), leakcheck_test(test_warnings),
                                        leakcheck_test(test_every_feature)};
 
-    return cmocka_run_group_tests(tests, probe_folder, probe_folder_remove);
+    return cmocka_run_group_tests(tests, setup, probe_teardown);
 }

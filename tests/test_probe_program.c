@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The command line of vhost-user-probe: what it tells of a disk, and of what is no back-end. */
-#include <pthread.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <uv.h>
+#include <vmm_vhost/protocol.h>
 
 #include "support/json.h"
 #include "support/probe_rig.h"
@@ -25,10 +24,10 @@ static void test_wrong_options(void **state)
         {{"--read=x", "--type=blk", "a"}, "--read: must be a number"},
         {{"--read=-1", "--type=blk", "a"}, "--read: must be a number"},
         {{"--bogus", "a"}, "--bogus: no such option"},
-        {{"nowhere"}, "nowhere: nobody listens"},
-        {{""}, "Invalid argument"},
+        {{"NOWHERE"}, ": nobody listens ("},
+        {{""}, ": an argument is wrong"},
     };
-    static struct probed probed;
+    struct probed probed;
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; ++i) {
@@ -36,27 +35,34 @@ static void test_wrong_options(void **state)
         assert_int_equal(probed.code, 2);
         assert_true(probe_says(&probed, rows[i].text));
         assert_true(probe_says(&probed, "vhost-user-probe: "));
+        probe_free(&probed);
     }
 }
 
 static void test_told_and_done(void **state)
 {
-    static struct probed probed;
+    static const struct {
+        const char *option;
+        const char *text;
+    } rows[] = {{"--help", "|crypto|i2c|gpio"},
+                {"--help", "@NAME, or \\\\.\\pipe\\NAME on Windows"},
+                {"--version", "vhost-user-probe 0."}};
+    struct probed probed;
 
     (void)state;
-    probe_run(&probed, (const char *const[]){"--help", NULL});
-    assert_int_equal(probed.code, 0);
-    assert_true(probe_says(&probed, "|crypto|i2c|gpio"));
-    probe_run(&probed, (const char *const[]){"--version", NULL});
-    assert_int_equal(probed.code, 0);
-    assert_true(probe_says(&probed, "vhost-user-probe 0."));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; ++i) {
+        probe_run(&probed, (const char *const[]){rows[i].option, NULL});
+        assert_int_equal(probed.code, 0);
+        assert_true(probe_says(&probed, rows[i].text));
+        probe_free(&probed);
+    }
 }
 
 /* --- a disk --- */
 
 static void test_disk(void **state)
 {
-    static const char *const args[] = {"--type=blk", "--read=1234", "--check", "disk", NULL};
+    static const char *const args[] = {"--type=blk", "--read=1234", "--check", "DISK", NULL};
     static const char *const texts[] = {
         "type                    blk\n",
         "9 FLUSH",
@@ -71,75 +77,80 @@ static void test_disk(void **state)
         "  not applicable  GET_SHMEM_CONFIG              SHMEM is not offered\n",
         "violations              0\n",
     };
-    static struct probed probed;
-    struct probe_disk disk;
+    struct probed probed;
+    program *disk;
 
     (void)state;
-    probe_disk_start(&disk);
+    disk = probe_disk_start();
     probe_run(&probed, args);
-    probe_disk_stop(&disk);
+    probe_disk_stop(disk);
     assert_int_equal(probed.code, 0);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; ++i)
         assert_true(probe_says(&probed, texts[i]));
-    assert_null(strstr(probed.text, "warnings"));
-    assert_null(strstr(probed.text, "not run"));
+    assert_null(strstr(probe_text(&probed), "warnings"));
+    assert_null(strstr(probe_text(&probed), "not run"));
+    probe_free(&probed);
 }
 
 /* Nothing is guessed. */
 static void test_without_type(void **state)
 {
-    static struct probed probed;
-    struct probe_disk disk;
+    struct probed probed;
+    program *disk;
 
     (void)state;
-    probe_disk_start(&disk);
-    probe_run(&probed, (const char *const[]){"disk", NULL});
-    probe_disk_stop(&disk);
+    disk = probe_disk_start();
+    probe_run(&probed, (const char *const[]){"DISK", NULL});
+    probe_disk_stop(disk);
     assert_int_equal(probed.code, 0);
     assert_true(probe_says(&probed, "type                    not given"));
     assert_true(probe_says(&probed, "configuration           256 bytes\n  0000  00 08 00 00 "));
-    assert_null(strstr(probed.text, "FLUSH"));
+    assert_null(strstr(probe_text(&probed), "FLUSH"));
+    probe_free(&probed);
 }
 
 static void test_sector_outside(void **state)
 {
-    static const char *const args[] = {"--type=blk", "--json", "--read=99999999999", "disk", NULL};
-    static struct probed probed;
-    struct probe_disk disk;
+    static const char *const args[] = {"--type=blk", "--json", "--read=99999999999", "DISK", NULL};
+    struct probed probed;
+    program *disk;
 
     (void)state;
-    probe_disk_start(&disk);
+    disk = probe_disk_start();
     probe_run(&probed, args);
-    probe_disk_stop(&disk);
+    probe_disk_stop(disk);
     assert_int_equal(probed.code, 2);
     assert_true(probe_says(&probed, "sector 99999999999: the device answers with status 1"));
+    probe_free(&probed);
 }
 
 static void test_json(void **state)
 {
     static const char *const args[][7] = {
-        {"--json", "disk"},
-        {"--json", "--type=blk", "--check", "--read=7", "disk"},
-        {"--json", "--type=fs", "disk"},
-        {"--json", "--type=net", "disk"},
-        {"--json", "--type=input", "disk"},
-        {"--json", "--type=rng", "disk"},
+        {"--json", "DISK"},
+        {"--json", "--type=blk", "--check", "--read=7", "DISK"},
+        {"--json", "--type=fs", "DISK"},
+        {"--json", "--type=net", "DISK"},
+        {"--json", "--type=input", "DISK"},
+        {"--json", "--type=rng", "DISK"},
     };
-    static struct probed probed;
-    struct probe_disk disk;
+    struct probed probed;
+    program *disk;
 
     (void)state;
-    probe_disk_start(&disk);
+    disk = probe_disk_start();
     for (size_t i = 0; i < sizeof args / sizeof args[0]; ++i) {
         probe_run(&probed, args[i]);
         assert_int_equal(probed.code, 0);
-        assert_true(json_is_valid(probed.text));
+        assert_true(json_is_valid(probe_text(&probed)));
         assert_true(probe_says(&probed, "{\"bit\": 3, \"name\": \"REPLY_ACK\"}"));
+        probe_free(&probed);
     }
     probe_run(&probed, args[1]);
     assert_true(probe_says(&probed, "\"name\": \"capacity\", \"value\": 2048,"));
     assert_true(probe_says(&probed, "\"data\": \"0700000000000000000000"));
-    probe_disk_stop(&disk);
+    probe_free(&probed);
+    probe_disk_stop(disk);
 }
 
 /* The judge is judged. */
@@ -161,60 +172,65 @@ static void test_json_validator(void **state)
 /* --- no back-end --- */
 
 struct stranger {
-    int listener;
-    const char *greeting; /* when it has heard something, and before it closes */
+    struct probe_listener at;
+    const vhu_msg_header *reply; /* to the first thing it hears; NULL: it closes at once */
 };
 
-static void *greet_once(void *arg)
+static void answer_once(void *arg)
 {
     const struct stranger *stranger = arg;
-    const int fd = accept4(stranger->listener, NULL, NULL, SOCK_CLOEXEC);
+    vhu_stream *stream = probe_accept(&stranger->at);
+    uint8_t request[sizeof(vhu_msg_header) + VHU_MAX_PAYLOAD];
+    size_t none = 0;
 
-    char request[64];
-
-    assert_true(fd >= 0);
-    if (stranger->greeting[0] && recv(fd, request, sizeof request, 0) > 0)
-        assert_true(send(fd, stranger->greeting, strlen(stranger->greeting), MSG_NOSIGNAL) > 0);
-    close(fd);
-    return NULL;
+    assert_non_null(stream);
+    if (stranger->reply && probe_recv(stream, request, sizeof request, NULL, &none) > 0)
+        assert_int_equal(probe_send(stream, stranger->reply, sizeof *stranger->reply, NULL, 0), 0);
+    vhu_stream_free(stream);
 }
 
 static void test_strangers(void **state)
 {
+    static const vhu_msg_header request = {VHU_REQ_GET_FEATURES, VHU_VERSION_1, 0};
+    static const vhu_msg_header version_2 = {VHU_REQ_GET_FEATURES, 2 | VHU_FLAG_REPLY, 0};
     static const struct {
-        const char *greeting;
+        const vhu_msg_header *reply;
         const char *text;
     } rows[] = {
-        {"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "does not speak vhost-user: "},
-        {"", "closed the connection instead of replying to GET_FEATURES"},
-        {"220 ", "closed the connection instead of replying to GET_FEATURES"},
+        {&request, "does not speak vhost-user: "},
+        {&version_2, "does not speak vhost-user: "},
+        {NULL, "closed the connection instead of replying to GET_FEATURES"},
     };
-    static struct probed probed;
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; ++i) {
-        struct stranger stranger = {probe_listen("socket"), rows[i].greeting};
-        pthread_t thread;
-        assert_int_equal(pthread_create(&thread, NULL, greet_once, &stranger), 0);
-        probe_run(&probed, (const char *const[]){"--json", "--check", "socket", NULL});
-        pthread_join(thread, NULL);
-        close(stranger.listener);
+        struct stranger stranger = {.reply = rows[i].reply};
+        struct probed probed;
+        uv_thread_t thread;
+        probe_listen(&stranger.at);
+        assert_int_equal(uv_thread_create(&thread, answer_once, &stranger), 0);
+        probe_run(&probed, (const char *const[]){"--json", "--check", "SOCKET", NULL});
+        uv_thread_join(&thread);
+        probe_listener_free(&stranger.at);
         assert_int_equal(probed.code, 2);
         assert_true(probe_says(&probed, rows[i].text));
+        probe_free(&probed);
     }
 }
 
 /* It is connected to, by the system, and nobody ever looks. */
 static void test_silence(void **state)
 {
-    static struct probed probed;
-    const int listener = probe_listen("socket");
+    struct probe_listener listener;
+    struct probed probed;
 
     (void)state;
-    probe_run(&probed, (const char *const[]){"--timeout=100", "socket", NULL});
-    close(listener);
+    probe_listen(&listener);
+    probe_run(&probed, (const char *const[]){"--timeout=100", "SOCKET", NULL});
+    probe_listener_free(&listener);
     assert_int_equal(probed.code, 2);
-    assert_true(probe_says(&probed, "socket: no reply to GET_FEATURES within 100 ms"));
+    assert_true(probe_says(&probed, ": no reply to GET_FEATURES within 100 ms"));
+    probe_free(&probed);
 }
 
 int main(void)
@@ -227,5 +243,5 @@ int main(void)
         leakcheck_test(test_silence),
     };
 
-    return cmocka_run_group_tests(tests, probe_folder, probe_folder_remove);
+    return cmocka_run_group_tests(tests, probe_setup, probe_teardown);
 }

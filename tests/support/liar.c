@@ -1,82 +1,75 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "support/liar.h"
 
-#include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "support/probe_rig.h"
+#include <vmm_vhost/error.h>
+#include <vmm_vhost/wait.h>
 
 struct passed {
     vhu_msg_header header;
     uint8_t payload[VHU_MAX_PAYLOAD];
-    int handles[VHU_MAX_HANDLES];
+    vhu_handle handles[LIAR_MAX_HANDLES];
     size_t num_handles;
-};
-
-union control {
-    struct cmsghdr align;
-    char bytes[CMSG_SPACE(VHU_MAX_HANDLES * sizeof(int))];
 };
 
 /* --- messages --- */
 
-/* Whole, or a header whose payload is too long; false: the end. */
-static bool take(int fd, struct passed *m)
+/* Until `want` bytes are there, or where messages come whole, all there are; false: the end. */
+static bool take_until(vhu_stream *from, uint8_t *bytes, size_t room, size_t *len, size_t want,
+                       struct passed *m)
 {
-    union control control;
-    struct iovec iov = {&m->header, sizeof m->header};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control.bytes,
-                         .msg_controllen = sizeof control.bytes};
+    const bool whole = vhu_stream_transport(from)->flags & VHU_TRANSPORT_MESSAGES;
+
+    while (*len < want) {
+        size_t num = LIAR_MAX_HANDLES - m->num_handles;
+        const int n = probe_recv(from, bytes + *len, (whole ? room : want) - *len,
+                                 m->handles + m->num_handles, &num);
+        if (n < 0)
+            return false;
+        m->num_handles += num;
+        *len += (size_t)n;
+    }
+    return true;
+}
+
+/* Whole, or a header whose payload is too long; false: the end. */
+static bool take(vhu_stream *from, struct passed *m)
+{
+    uint8_t bytes[sizeof m->header + sizeof m->payload];
+    size_t len = 0;
 
     m->num_handles = 0;
-    const ssize_t n = recvmsg(fd, &msg, MSG_WAITALL | MSG_CMSG_CLOEXEC);
-    const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-    if (c) {
-        m->num_handles = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        memcpy(m->handles, CMSG_DATA(c), m->num_handles * sizeof(int));
-    }
-    if (n != (ssize_t)sizeof m->header)
+    if (!take_until(from, bytes, sizeof bytes, &len, sizeof m->header, m))
         return false;
-    const size_t size = m->header.size;
-    return size == 0 || size > sizeof m->payload ||
-           recv(fd, m->payload, size, MSG_WAITALL) == (ssize_t)size;
+    memcpy(&m->header, bytes, sizeof m->header);
+    if (m->header.size > sizeof m->payload)
+        return true;
+    if (!take_until(from, bytes, sizeof bytes, &len, sizeof m->header + m->header.size, m))
+        return false;
+    memcpy(m->payload, bytes + sizeof m->header, m->header.size);
+    return true;
 }
 
 static void drop_handles(struct passed *m)
 {
     while (m->num_handles > 0)
-        close(m->handles[--m->num_handles]);
+        vhu_handle_close(&m->handles[--m->num_handles]);
 }
 
 /* Whoever does not take it any more shows that otherwise. */
-static void give(int fd, const struct passed *m)
+static void give(vhu_stream *to, const struct passed *m)
 {
-    union control control = {{0}};
     const size_t size = m->header.size > sizeof m->payload ? 0 : m->header.size;
     uint8_t bytes[sizeof m->header + sizeof m->payload];
-    struct iovec iov = {bytes, sizeof m->header + size};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
     memcpy(bytes, &m->header, sizeof m->header);
     memcpy(bytes + sizeof m->header, m->payload, size);
-    if (m->num_handles > 0) {
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(m->num_handles * sizeof(int));
-        control.align.cmsg_level = SOL_SOCKET;
-        control.align.cmsg_type = SCM_RIGHTS;
-        control.align.cmsg_len = CMSG_LEN(m->num_handles * sizeof(int));
-        memcpy(CMSG_DATA(&control.align), m->handles, m->num_handles * sizeof(int));
-    }
-    (void)!sendmsg(fd, &msg, MSG_NOSIGNAL);
+    probe_send(to, bytes, sizeof m->header + size, m->handles, m->num_handles);
 }
 
 /* --- lies --- */
 
-static void answer(int front, uint32_t request, uint64_t value)
+static void answer(vhu_stream *front, uint32_t request, uint64_t value)
 {
     struct passed reply = {.header = {request, VHU_VERSION_1 | VHU_FLAG_REPLY, sizeof value}};
 
@@ -85,7 +78,7 @@ static void answer(int front, uint32_t request, uint64_t value)
 }
 
 /* Whether the request goes on. */
-static bool lie_about_request(struct liar *liar, int front, struct passed *m)
+static bool lie_about_request(struct liar *liar, vhu_stream *front, struct passed *m)
 {
     const bool asks = (m->header.flags & VHU_FLAG_NEED_REPLY) != 0;
     const uint32_t zero = 0;
@@ -117,7 +110,15 @@ static bool lie_about_request(struct liar *liar, int front, struct passed *m)
     }
 }
 
-static void lie_about_reply(struct liar *liar, int front, struct passed *m)
+/* Copies of the event's handle, as many as a stream passes at once. */
+static void add_handles(const struct liar *liar, struct passed *m)
+{
+    while (m->num_handles < LIAR_MAX_HANDLES &&
+           vhu_event_dup_wait(liar->at.stop, &m->handles[m->num_handles]) == 0)
+        ++m->num_handles;
+}
+
+static void lie_about_reply(struct liar *liar, vhu_stream *front, struct passed *m)
 {
     if (m->header.request == liar->request) {
         switch (liar->kind) {
@@ -139,6 +140,9 @@ static void lie_about_reply(struct liar *liar, int front, struct passed *m)
         case LIE_ONE_MORE:
             ++m->payload[4];
             break;
+        case LIE_MANY_HANDLES:
+            add_handles(liar, m);
+            break;
         case LIE_AT_MOST_256:
             if (m->header.size > sizeof(vhu_config_header) + 256)
                 m->header.size = sizeof(vhu_config_header) + 256;
@@ -152,14 +156,34 @@ static void lie_about_reply(struct liar *liar, int front, struct passed *m)
 
 /* --- passing on --- */
 
-static void serve(struct liar *liar, int front, int back)
+/* Until one of them has something. */
+static bool wait_for_either(vhu_stream *streams[2], bool ready[2])
 {
-    struct pollfd fds[] = {{.fd = front, .events = POLLIN}, {.fd = back, .events = POLLIN}};
+    vhu_wait waits[2];
+
+    for (int i = 0; i < 2; ++i) {
+        const vhu_transport *transport = vhu_stream_transport(streams[i]);
+        if (transport->arm)
+            transport->arm(streams[i], VHU_WAIT_READ);
+        waits[i] =
+            (vhu_wait){.handle = transport->wait_handle(streams[i]), .events = VHU_WAIT_READ};
+    }
+    if (vhu_wait_any(waits, 2, PROGRAM_PATIENCE_MS) != 0)
+        return false;
+    for (int i = 0; i < 2; ++i)
+        ready[i] = waits[i].ready;
+    return true;
+}
+
+static void serve(struct liar *liar, vhu_stream *front, vhu_stream *back)
+{
+    vhu_stream *streams[2] = {front, back};
+    bool ready[2];
     bool open = true;
 
-    while (open && poll(fds, 2, -1) > 0) {
+    while (open && wait_for_either(streams, ready)) {
         struct passed m = {.num_handles = 0};
-        if (fds[1].revents) {
+        if (ready[1]) {
             open = take(back, &m);
             if (open)
                 lie_about_reply(liar, front, &m);
@@ -172,32 +196,30 @@ static void serve(struct liar *liar, int front, int back)
     }
 }
 
-static void *serve_all(void *arg)
+static void serve_all(void *arg)
 {
     struct liar *liar = arg;
-    int front;
+    vhu_stream *front;
 
-    while ((front = accept4(liar->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-        const int back = probe_connect("disk");
+    while ((front = probe_accept(&liar->at)) != NULL) {
+        vhu_stream *back = probe_disk_connect();
         serve(liar, front, back);
-        close(back);
-        close(front);
+        vhu_stream_free(back);
+        vhu_stream_free(front);
     }
-    return NULL;
 }
 
 void liar_start(struct liar *liar, enum lie_kind kind, uint32_t request)
 {
-    *liar = (struct liar){
-        .kind = kind, .request = request, .listener = probe_listen("socket"), .kept = -1};
-    assert_int_equal(pthread_create(&liar->thread, NULL, serve_all, liar), 0);
+    *liar = (struct liar){.kind = kind, .request = request, .kept = VHU_NO_HANDLE};
+    probe_listen(&liar->at);
+    assert_int_equal(uv_thread_create(&liar->thread, serve_all, liar), 0);
 }
 
 void liar_stop(struct liar *liar)
 {
-    shutdown(liar->listener, SHUT_RDWR);
-    pthread_join(liar->thread, NULL);
-    close(liar->listener);
-    if (liar->kept >= 0)
-        close(liar->kept);
+    probe_stop(&liar->at);
+    uv_thread_join(&liar->thread);
+    probe_listener_free(&liar->at);
+    vhu_handle_close(&liar->kept);
 }

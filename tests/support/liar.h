@@ -6,8 +6,13 @@
 #ifndef TEST_LIAR_H
 #define TEST_LIAR_H
 
-#include <pthread.h>
+#include <uv.h>
 #include <vmm_vhost/protocol.h>
+
+#include "support/probe_rig.h"
+
+/* That a stream passes at once. */
+enum { LIAR_MAX_HANDLES = 32 };
 
 enum lie_kind {
     LIE_NONE,
@@ -27,19 +32,20 @@ enum lie_kind {
     LIE_OTHER_CODE,
     LIE_EVERY_OTHER, /* a bit changes each time */
     LIE_ONE_MORE,    /* in its second number */
-    LIE_AT_MOST_256  /* bytes of configuration */
+    LIE_MANY_HANDLES,
+    LIE_AT_MOST_256 /* bytes of configuration */
 };
 
 struct liar {
     enum lie_kind kind;
     uint32_t request; /* that it lies about */
-    int listener;
+    struct probe_listener at;
     unsigned replies; /* to it */
-    int kept;
-    pthread_t thread;
+    vhu_handle kept;
+    uv_thread_t thread;
 };
 
-/* At the socket "socket". */
+/* At SOCKET. */
 void liar_start(struct liar *liar, enum lie_kind kind, uint32_t request);
 void liar_stop(struct liar *liar);
 

@@ -1,96 +1,71 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "support/probe_rig.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <vmm_vhost/error.h>
+#include <vmm_vhost/wait.h>
 
-extern char **environ;
+#include "support/folder.h"
+#include "support/sys.h"
 
-static char folder[] = "/tmp/test_probe.XXXXXX";
-
-static void in_folder(char *path, size_t size, const char *name)
-{
-    snprintf(path, size, "%s/%s", folder, name);
-}
+static folder images;
+static sys_address disk_address, other_address, nobodys_address;
 
 /* --- programs --- */
 
-/* Its stdout, or stderr, too, comes out of *output. */
-static pid_t start(const char *program, const char *const *args, bool errors, int *output)
+static const char *put_in(const char *arg)
 {
-    char *argv[PROBE_MAX_ARGS + 2] = {(char[]){"program"}};
-    posix_spawn_file_actions_t actions;
-    int ends[2];
-    pid_t pid;
+    static const struct {
+        const char *word;
+        const sys_address *address;
+    } rows[] = {{"DISK", &disk_address}, {"SOCKET", &other_address}, {"NOWHERE", &nobodys_address}};
 
-    for (int i = 0; i < PROBE_MAX_ARGS && args[i]; ++i) {
-        argv[i + 1] = strdup(args[i]);
-        assert_non_null(argv[i + 1]);
-    }
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addchdir_np(&actions, folder);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    if (errors)
-        posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
-    else
-        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    assert_int_equal(posix_spawn(&pid, program, &actions, NULL, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    for (int i = 1; argv[i]; ++i)
-        free(argv[i]);
-    close(ends[1]);
-    *output = ends[0];
-    return pid;
-}
-
-static int end_of(pid_t pid)
-{
-    int status;
-
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; ++i)
+        if (strcmp(arg, rows[i].word) == 0)
+            return rows[i].address->text;
+    return arg;
 }
 
 void probe_run(struct probed *probed, const char *const *args)
 {
-    size_t len = 0;
-    ssize_t n;
-    int output;
-    const pid_t pid = start(PROBE_PROGRAM, args, true, &output);
+    const char *argv[PROBE_MAX_ARGS + 2] = {PROBE_PROGRAM};
 
-    while (len + 1 < sizeof probed->text &&
-           (n = read(output, probed->text + len, sizeof probed->text - 1 - len)) > 0)
-        len += (size_t)n;
-    probed->text[len] = '\0';
-    close(output);
-    probed->code = end_of(pid);
+    for (int i = 0; i < PROBE_MAX_ARGS && args[i]; ++i)
+        argv[i + 1] = put_in(args[i]);
+    probed->program = program_start(NULL, argv);
+    assert_non_null(probed->program);
+    probed->code = program_end(probed->program);
+}
+
+const char *probe_text(const struct probed *probed)
+{
+    return program_text(probed->program, PROGRAM_OUT);
 }
 
 bool probe_says(const struct probed *probed, const char *text)
 {
-    if (strstr(probed->text, text))
+    const char *errors = program_text(probed->program, PROGRAM_ERR);
+
+    if (strstr(probe_text(probed), text) || strstr(errors, text))
         return true;
-    print_error("'%s' is not in\n%s\n", text, probed->text);
+    print_error("'%s' is not in\n%s%s\n", text, probe_text(probed), errors);
     return false;
 }
 
-static void make_disk(void)
+void probe_free(struct probed *probed)
+{
+    program_free(probed->program);
+    probed->program = NULL;
+}
+
+/* --- a disk --- */
+
+static void make_image(const char *path)
 {
     uint8_t sector[512] = {0};
-    char path[100];
+    FILE *file = fopen(path, "wb");
 
-    in_folder(path, sizeof path, "image");
-    FILE *file = fopen(path, "we");
     assert_non_null(file);
     for (uint64_t i = 0; i < PROBE_SECTORS; ++i) {
         memcpy(sector, &i, sizeof i);
@@ -99,76 +74,120 @@ static void make_disk(void)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Its first line says that it is ready; what it says about wrong messages goes nowhere. */
-void probe_disk_start(struct probe_disk *disk)
+program *probe_disk_start(void)
 {
-    static const char *const args[] = {"--blk-file=image", "--socket-path=disk", "--engine=uv",
-                                       "--num-queues=2", NULL};
-    char byte;
+    char file[700];
+    char address[200];
+    const folder_file image = folder_at(&images, "image");
+    const char *const args[] = {BLK_PROGRAM, file, address, "--engine=uv", "--num-queues=2", NULL};
+    program *disk;
 
-    make_disk();
-    disk->pid = start(BLK_PROGRAM, args, false, &disk->output);
-    do {
-        assert_int_equal(read(disk->output, &byte, 1), 1);
-    } while (byte != '\n');
+    snprintf(file, sizeof file, "--blk-file=%s", image.path);
+    snprintf(address, sizeof address, "--socket-path=%s", disk_address.text);
+    make_image(image.path);
+    disk = program_start(NULL, args);
+    assert_non_null(disk);
+    assert_true(program_says(disk, PROGRAM_OUT, "ready on "));
+    return disk;
 }
 
-void probe_disk_stop(struct probe_disk *disk)
+void probe_disk_stop(program *disk)
 {
-    kill(disk->pid, SIGTERM);
-    assert_int_equal(end_of(disk->pid), 0);
-    close(disk->output);
+    program_interrupt(disk);
+    assert_int_equal(program_end(disk), 0);
+    program_free(disk);
 }
 
-/* --- sockets --- */
-
-static int unix_socket(struct sockaddr_un *address, const char *name)
+vhu_stream *probe_disk_connect(void)
 {
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    vhu_stream *stream;
 
-    assert_true(fd >= 0);
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    in_folder(address->sun_path, sizeof address->sun_path, name);
-    return fd;
+    assert_int_equal(vhu_stream_connect(&stream, disk_address.text, 0, NULL), 0);
+    return stream;
 }
 
-int probe_listen(const char *name)
-{
-    struct sockaddr_un address;
-    const int fd = unix_socket(&address, name);
+/* --- others --- */
 
-    unlink(address.sun_path);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(fd, 8), 0);
-    return fd;
+void probe_listen(struct probe_listener *l)
+{
+    assert_int_equal(vhu_listener_new(&l->listener, other_address.text, NULL), 0);
+    assert_int_equal(vhu_event_new(&l->stop), 0);
 }
 
-int probe_connect(const char *name)
+vhu_stream *probe_accept(const struct probe_listener *l)
 {
-    struct sockaddr_un address;
-    const int fd = unix_socket(&address, name);
+    for (;;) {
+        vhu_wait waits[] = {
+            {.handle = vhu_listener_wait_handle(l->listener), .events = VHU_WAIT_READ},
+            {.handle = vhu_event_wait_handle(l->stop), .events = VHU_WAIT_READ}};
+        vhu_stream *stream;
 
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
-
-/* --- the folder --- */
-
-int probe_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-int probe_folder_remove(void **state)
-{
-    static const char *const names[] = {"image", "disk", "socket"};
-    char path[100];
-
-    (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
-        in_folder(path, sizeof path, names[i]);
-        unlink(path);
+        if (vhu_wait_any(waits, 2, PROGRAM_PATIENCE_MS) != 0 || waits[1].ready)
+            return NULL;
+        if (vhu_listener_accept_stream(l->listener, &stream) == 0)
+            return stream;
     }
-    return rmdir(folder);
+}
+
+void probe_stop(const struct probe_listener *l)
+{
+    vhu_event_signal(l->stop);
+}
+
+void probe_listener_free(struct probe_listener *l)
+{
+    vhu_listener_free(l->listener);
+    vhu_event_free(l->stop);
+}
+
+int probe_recv(vhu_stream *from, void *out, size_t room, vhu_handle *handles, size_t *num)
+{
+    const vhu_transport *transport = vhu_stream_transport(from);
+    const size_t most = *num;
+    int n;
+
+    while ((n = transport->recv(from, out, room, handles, num)) == VHU_EAGAIN) {
+        n = transport->wait(from, VHU_WAIT_READ, PROGRAM_PATIENCE_MS);
+        if (n < 0)
+            return n;
+        *num = most;
+    }
+    return n;
+}
+
+int probe_send(vhu_stream *to, const void *bytes, size_t len, const vhu_handle *handles, size_t num)
+{
+    const vhu_transport *transport = vhu_stream_transport(to);
+
+    for (size_t done = 0; done < len;) {
+        int n = transport->send(to, (const char *)bytes + done, len - done, handles,
+                                done > 0 ? 0 : num);
+        if (n > 0)
+            done += (size_t)n;
+        else if (n == VHU_EAGAIN)
+            n = transport->wait(to, VHU_WAIT_WRITE, PROGRAM_PATIENCE_MS);
+        if (n < 0)
+            return n;
+    }
+    return 0;
+}
+
+/* --- the group --- */
+
+int probe_setup(void **state)
+{
+    (void)state;
+    sys_address_new(&disk_address);
+    sys_address_new(&other_address);
+    sys_address_new(&nobodys_address);
+    return folder_new(&images) ? -1 : program_try(PROBE_PROGRAM);
+}
+
+int probe_teardown(void **state)
+{
+    (void)state;
+    sys_address_clear(&disk_address);
+    sys_address_clear(&other_address);
+    sys_address_clear(&nobodys_address);
+    return folder_remove(&images);
 }

@@ -1,37 +1,54 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vhost-user-probe as a process, and a disk for it to look at. */
+/* vhost-user-probe as a process, a disk for it to look at, and a place for others. */
 #ifndef TEST_PROBE_RIG_H
 #define TEST_PROBE_RIG_H
 
-#include <stdbool.h>
-#include <sys/types.h>
+#include <vmm_vhost/event.h>
+#include <vmm_vhost/listener.h>
+#include <vmm_vhost/stream.h>
 
-#include "support/leakcheck.h"
+#include "support/program.h"
 
 enum { PROBE_MAX_ARGS = 10, PROBE_SECTORS = 2048 };
 
+/* A group's setup and teardown. */
+int probe_setup(void **state);
+int probe_teardown(void **state);
+
+/*
+ * Run the probe with these arguments, up to NULL, to its end. DISK and SOCKET among them are the
+ * addresses of the disk and of whoever else there is; NOWHERE is one of nobody.
+ */
 struct probed {
-    int code;           /* exit code */
-    char text[1 << 16]; /* what it has printed, stdout and stderr */
+    program *program;
+    int code; /* exit code */
 };
-
-/* A folder for sockets, in which the programs run. A group's setup and teardown. */
-int probe_folder(void **state);
-int probe_folder_remove(void **state);
-
-/* Run the probe with these arguments, up to NULL, to its end. */
 void probe_run(struct probed *probed, const char *const *args);
+/* On stdout or stderr. */
 bool probe_says(const struct probed *probed, const char *text);
+const char *probe_text(const struct probed *probed); /* stdout */
+void probe_free(struct probed *probed);
 
-/* vhost-user-blk at the socket "disk"; each sector begins with its own number, 8 bytes. */
-struct probe_disk {
-    pid_t pid;
-    int output;
+/* vhost-user-blk at DISK; each sector begins with its own number, 8 bytes. */
+program *probe_disk_start(void);
+void probe_disk_stop(program *disk);
+vhu_stream *probe_disk_connect(void);
+
+/* A listener at SOCKET, for a thread. */
+struct probe_listener {
+    vhu_listener *listener;
+    vhu_event *stop;
 };
-void probe_disk_start(struct probe_disk *disk);
-void probe_disk_stop(struct probe_disk *disk);
+void probe_listen(struct probe_listener *l);
+/* Wait for the next one; NULL: the thread is to end. */
+vhu_stream *probe_accept(const struct probe_listener *l);
+void probe_stop(const struct probe_listener *l);
+void probe_listener_free(struct probe_listener *l);
 
-int probe_listen(const char *name);
-int probe_connect(const char *name);
+/* Receive what has come, and wait for it: bytes, or the error that has ended it. */
+int probe_recv(vhu_stream *from, void *out, size_t room, vhu_handle *handles, size_t *num);
+/* All of it, or the error. */
+int probe_send(vhu_stream *to, const void *bytes, size_t len, const vhu_handle *handles,
+               size_t num);
 
 #endif

@@ -6,8 +6,9 @@
 #include "checks.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <vmm_vhost/memory.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -44,7 +45,7 @@ static void unoffered_refused(struct subject *subject, const struct check *check
         --bit;
     copy.message.payload.u64 = (virtio ? facts->acknowledged : facts->negotiated) | VHU_BIT(bit);
     check_is_refused(subject, &copy, result);
-    if (result->verdict == OK || subject->link->fd < 0)
+    if (result->verdict == OK || !subject->link->stream)
         return;
     copy.message.payload.u64 &= ~VHU_BIT(bit);
     check_send(subject, &copy.message, 0);
@@ -208,11 +209,26 @@ static void config_long(struct subject *subject, const struct check *check,
 
 /* --- areas --- */
 
+/* Whether a file has these bytes, which is mapped to see. */
+static int map_area(vhu_handle *handle, const vhu_inflight_area *area)
+{
+    const vhu_mem_region region = {.size = area->mmap_size, .mmap_offset = area->mmap_offset};
+    vhu_memory *memory;
+    int r = vhu_memory_new(&memory);
+
+    if (r)
+        return r;
+    r = vhu_memory_add(memory, &region, handle);
+    vhu_memory_free(memory);
+    return r;
+}
+
 static void inflight_area(struct subject *subject, const struct check *check,
                           struct check_result *result)
 {
     vhu_inflight_area area;
     struct reply reply;
+    int r;
     const enum answer answer = check_ask(subject, &check->message, 0, &reply);
 
     if (!check_answered(subject, result, answer, &reply, check->message.request))
@@ -223,10 +239,9 @@ static void inflight_area(struct subject *subject, const struct check *check,
                        check->message.len);
     else if (area.mmap_size == 0 || reply.num_handles != 1)
         check_violated(result, "%" PRIu64 " bytes, %zu handles", area.mmap_size, reply.num_handles);
-    else if (area.mmap_offset > reply.handle_size ||
-             area.mmap_size > reply.handle_size - area.mmap_offset)
-        check_violated(result, "%" PRIu64 " bytes at %" PRIu64 " of a file of %" PRIu64,
-                       area.mmap_size, area.mmap_offset, reply.handle_size);
+    else if ((r = map_area(&subject->link->handle, &area)) != 0)
+        check_violated(result, "%" PRIu64 " bytes at %" PRIu64 " cannot be mapped: %s",
+                       area.mmap_size, area.mmap_offset, vhu_strerror(r));
     else
         check_ok(result, "%" PRIu64 " bytes", area.mmap_size);
 }
@@ -247,30 +262,32 @@ static void shmem_count(struct subject *subject, const struct check *check,
                        shmem->num_regions, count);
 }
 
-/* A handle that no request has is closed by the back-end: the other end of the pipe tells. */
+/* A handle that no request has is closed by the back-end: the other end of the channel tells. */
 static void surplus_handle(struct subject *subject, const struct check *check,
                            struct check_result *result)
 {
-    vhu_msg_header header = {.request = check->message.request, .flags = VHU_VERSION_1};
+    const vhu_msg_header header = {.request = check->message.request, .flags = VHU_VERSION_1};
     struct reply reply;
-    int ends[2];
+    vhu_stream *channel;
+    vhu_handle peer;
+    const int r = vhu_stream_open_channel(&channel, &peer, subject->link->stream);
 
-    if (pipe(ends)) {
-        strcpy(result->detail, "no pipe");
+    if (r) {
+        snprintf(result->detail, sizeof result->detail, "no channel: %s", vhu_strerror(r));
         return;
     }
-    enum answer answer = link_send(subject->link, &header, sizeof header, &ends[1], 1);
-    close(ends[1]);
+    enum answer answer = link_send(subject->link, &header, sizeof header, &peer, 1);
+    vhu_handle_close(&peer);
     if (answer == ANSWERED)
         answer = check_receive(subject, &reply);
     if (answer != CLOSED && !check_answered(subject, result, answer, &reply, header.request))
         goto out;
-    if (link_wait_other(subject->link, ends[0]))
+    if (link_wait_for_end(subject->link, channel))
         check_ok(result, answer == CLOSED ? "closes the connection" : "closed");
     else
         check_violated(result, "the handle stays open");
 out:
-    close(ends[0]);
+    vhu_stream_free(channel);
 }
 
 /* --- framing --- */
@@ -445,7 +462,7 @@ const struct check checks[] = {
     CONFIG_ROW("config-outside", "GET_CONFIG far behind the end is refused", config_outside,
                0xfffff000, 8),
 
-    {"two-at-once", "two requests in one piece get two replies", NO_GATE, 0, two_at_once,
+    {"two-at-once", "two requests in one piece get two replies", NO_GATE, NEEDS_BYTES, two_at_once,
      {.request = VHU_REQ_GET_FEATURES}},
     ANSWERED_ROW(GET_VRING_BASE, NO_GATE, 8, 8),
     RING_ROW("ring-base-kept", "GET_VRING_BASE of a ring never started is what was set", base_kept,
@@ -487,12 +504,12 @@ const struct check checks[] = {
      surplus_handle, {.request = VHU_REQ_GET_FEATURES}},
     {"ack-at-once", "REPLY_ACK holds though GET_PROTOCOL_FEATURES was not asked",
      VHU_PF_REPLY_ACK, FRESH_LINK, ack_at_once, {.request = VHU_REQ_SET_VRING_BASE, .len = 8}},
-    {"in-two-pieces", "header and payload may come apart", NO_GATE, 0, in_two_pieces,
+    {"in-two-pieces", "header and payload may come apart", NO_GATE, NEEDS_BYTES, in_two_pieces,
      {.request = VHU_REQ_SET_VRING_BASE, .len = 8}},
-    {"too-long", "a payload of 2 GiB closes the connection", NO_GATE, 0, too_long,
+    {"too-long", "a payload of 2 GiB closes the connection", NO_GATE, NEEDS_BYTES, too_long,
      {.request = VHU_REQ_GET_FEATURES}},
     {"half-message", "a connection lost inside a message does not end the back-end", NO_GATE,
-     FRESH_LINK, half_message, {.request = VHU_REQ_GET_FEATURES}},
+     FRESH_LINK | NEEDS_BYTES, half_message, {.request = VHU_REQ_GET_FEATURES}},
 
     /* Whoever does not look at the number may well end here. */
     RING_ROW("ring-index-size", "SET_VRING_NUM for a ring that there cannot be is refused",

@@ -3,10 +3,10 @@
 #include "checks.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <uv.h>
 #include <vmm_vhost/shm.h>
 
 enum { MEMORY_SIZE = 0x10000, PAUSE_MS = 20 };
@@ -21,7 +21,7 @@ const char *verdict_name(enum verdict verdict)
 /* --- verdicts --- */
 
 static void set_result(struct check_result *result, enum verdict verdict, const char *format,
-                       va_list args) __attribute__((format(printf, 3, 0)));
+                       va_list args) TOOL_PRINTF(3, 0);
 
 static void set_result(struct check_result *result, enum verdict verdict, const char *format,
                        va_list args)
@@ -66,7 +66,8 @@ bool check_answered(struct subject *subject, struct check_result *result, enum a
         check_violated(result, "no reply to %s", request_name(request));
         return false;
     case GARBLED:
-        check_violated(result, "the reply to %s is no message", request_name(request));
+        check_violated(result, "the reply to %s is no message, or has too many handles",
+                       request_name(request));
         return false;
     case ANSWERED:
         break;
@@ -97,7 +98,7 @@ enum answer check_send(struct subject *subject, const struct probe_message *mess
     const vhu_msg_header header = {
         .request = message->request, .flags = VHU_VERSION_1 | flags, .size = message->len};
     uint8_t bytes[sizeof header + sizeof message->payload];
-    int handles[VHU_MAX_HANDLES];
+    vhu_handle handles[VHU_MAX_HANDLES];
     vhu_shm *memory = NULL;
 
     memcpy(bytes, &header, sizeof header);
@@ -218,17 +219,28 @@ void check_is_refused(struct subject *subject, const struct check *check,
 
 /* --- all of them --- */
 
-static bool applies(const struct subject *subject, int gate, struct check_result *result)
+static bool is_offered(const struct facts *facts, int gate)
 {
-    const struct facts *facts = subject->facts;
+    return gate == NO_GATE ||
+           (gate == EXTENSION && facts->features & VHU_BIT(VHU_F_PROTOCOL_FEATURES)) ||
+           (gate >= 0 && facts_has(facts, (unsigned)gate));
+}
 
-    if (gate == NO_GATE ||
-        (gate == EXTENSION && facts->features & VHU_BIT(VHU_F_PROTOCOL_FEATURES)) ||
-        (gate >= 0 && facts_has(facts, (unsigned)gate)))
+static bool applies(const struct subject *subject, const struct check *check,
+                    struct check_result *result)
+{
+    const int gate = check->gate;
+    const bool goes = !(check->flags & NEEDS_BYTES) || subject->link->takes_bytes;
+
+    if (goes && is_offered(subject->facts, gate))
         return true;
     result->verdict = NOT_APPLICABLE;
-    snprintf(result->detail, sizeof result->detail, "%s is not offered",
-             gate == EXTENSION ? "PROTOCOL_FEATURES" : vhu_protocol_feature_name((unsigned)gate));
+    if (goes)
+        snprintf(result->detail, sizeof result->detail, "%s is not offered",
+                 gate == EXTENSION ? "PROTOCOL_FEATURES"
+                                   : vhu_protocol_feature_name((unsigned)gate));
+    else
+        snprintf(result->detail, sizeof result->detail, "only whole messages can be sent");
     return false;
 }
 
@@ -237,7 +249,7 @@ static int open_once(struct subject *subject, const struct check *check, char *e
     if (!(check->flags & FRESH_LINK))
         return facts_reconnect(subject->link, error, size);
     const int failure = link_open(subject->link);
-    snprintf(error, size, "%s", strerror(failure));
+    snprintf(error, size, "%s", vhu_strerror(failure));
     return failure;
 }
 
@@ -251,13 +263,13 @@ static bool connects(struct subject *subject, const struct check *check,
     const int64_t deadline = link_now_ms() + subject->link->timeout_ms;
     char error[MAX_TEXT] = "";
 
-    if (subject->link->fd >= 0 && !(check->flags & FRESH_LINK))
+    if (subject->link->stream && !(check->flags & FRESH_LINK))
         return true;
     while (!subject->gone) {
         if (open_once(subject, check, error, sizeof error) == 0)
             return true;
         subject->gone = link_now_ms() >= deadline;
-        poll(NULL, 0, PAUSE_MS);
+        uv_sleep(PAUSE_MS);
     }
     result->verdict = NOT_RUN;
     snprintf(result->detail, sizeof result->detail, "the back-end has gone%s%.150s",
@@ -272,7 +284,7 @@ void checks_run(struct subject *subject,
 {
     for (size_t i = 0; i < num_checks; ++i) {
         struct check_result result = {.verdict = NOT_RUN};
-        if (applies(subject, checks[i].gate, &result) && connects(subject, &checks[i], &result))
+        if (applies(subject, &checks[i], &result) && connects(subject, &checks[i], &result))
             checks[i].run(subject, &checks[i], &result);
         if (checks[i].flags & FRESH_LINK)
             link_close(subject->link);

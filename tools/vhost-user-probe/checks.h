@@ -3,6 +3,7 @@
 #ifndef PROBE_CHECKS_H
 #define PROBE_CHECKS_H
 
+#include "attributes.h"
 #include "facts.h"
 
 enum verdict { OK, VIOLATION, NOT_APPLICABLE, NOT_RUN, NUM_VERDICTS };
@@ -22,7 +23,10 @@ struct subject {
 
 /* Instead of a protocol feature as a gate. */
 enum { NO_GATE = -1, EXTENSION = -2 /* protocol features are offered */ };
-enum { FRESH_LINK = 0x1 /* needs a connection on which nothing was sent */ };
+enum {
+    FRESH_LINK = 0x1, /* needs a connection on which nothing was sent */
+    NEEDS_BYTES = 0x2 /* sends other than whole messages */
+};
 
 /* A message to send, and how it must be answered. */
 struct probe_message {
@@ -68,10 +72,8 @@ extern const size_t num_checks;
 
 /* --- for the checks themselves --- */
 
-void check_ok(struct check_result *result, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-void check_violated(struct check_result *result, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void check_ok(struct check_result *result, const char *format, ...) TOOL_PRINTF(2, 3);
+void check_violated(struct check_result *result, const char *format, ...) TOOL_PRINTF(2, 3);
 
 /* Send a message (`flags` as in its header, without the version), and take the reply. */
 enum answer check_send(struct subject *subject, const struct probe_message *message,

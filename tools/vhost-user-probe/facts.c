@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "facts.h"
 
-#include <errno.h>
+#include "attributes.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,8 +27,7 @@ bool facts_answered(const struct facts *facts, unsigned protocol_feature)
     return (facts->answered & VHU_BIT(protocol_feature)) != 0;
 }
 
-static void warn(struct facts *facts, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+static void warn(struct facts *facts, const char *format, ...) TOOL_PRINTF(2, 3);
 
 static void warn(struct facts *facts, const char *format, ...)
 {
@@ -106,8 +106,8 @@ static vhu_backend_client *open_client(struct link *link, struct facts *facts, c
 
     if (r) {
         snprintf(error, size,
-                 r == ENOENT || r == ECONNREFUSED ? "%s: nobody listens (%s)" : "%s: %s",
-                 link->address, strerror(r));
+                 r == VHU_ENOENT || r == VHU_ECONNREFUSED ? "%s: nobody listens (%s)" : "%s: %s",
+                 link->address, vhu_strerror(r));
         return NULL;
     }
     r = link_client(link, &client);

@@ -34,8 +34,8 @@ static void print_help(const struct option_row *rows, size_t num_rows)
 {
     printf(
         "%s: tells what a vhost-user back-end is and offers\n\nusage: %s [OPTION...] ADDRESS\n\n"
-        "ADDRESS is the path of its socket; \"@NAME\" is abstract. --check sends wrong messages, "
-        "too:\nnot to a back-end in use.\n\n",
+        "ADDRESS is the path of its socket, @NAME, or \\\\.\\pipe\\NAME on Windows. --check sends "
+        "wrong\nmessages, too: not to a back-end in use.\n\n",
         program, program);
     options_help(rows, num_rows);
     puts("\nExit codes: 0; 1: --check has found a violation; 2: it could not be run to its end.");
@@ -124,7 +124,7 @@ int main(int argc, char **argv)
 {
     struct settings settings = {.type = ~0u, .timeout_ms = 3000};
     struct sheet sheet = {.file = stdout};
-    struct link link = {.fd = -1};
+    struct link link = {.handle = VHU_NO_HANDLE};
     static struct facts facts;
     char error[MAX_TEXT];
     int code;

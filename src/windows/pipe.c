@@ -73,7 +73,9 @@ static int ended(vhu__pipe *pipe, OVERLAPPED *op, bool *under_way, DWORD *bytes,
 
         if (e == ERROR_IO_INCOMPLETE)
             return VHU_EAGAIN;
-        *error = vhu__win32_error(e);
+        /* The thread that began a read may have ended, which ends the read: the next takes over. */
+        if (e != ERROR_OPERATION_ABORTED || op != &pipe->read)
+            *error = vhu__win32_error(e);
     }
     *under_way = false;
     return 0;

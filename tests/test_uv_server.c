@@ -139,7 +139,9 @@ static void test_leaves_unread(void **state)
     for (int extra = 0; extra < 4; extra++) {
         bench *b = bench_started(0);
 
-        frontend_send(&b->front, VHU_REQ_GET_FEATURES, 0, NULL, 0, NULL, 0);
+        for (int i = 0; i < 2; i++)
+            frontend_send(&b->front, VHU_REQ_GET_FEATURES, 0, NULL, 0, NULL, 0);
+        /* The first; the other stays where it is. */
         bench_until(b, !frontend_is_silent(&b->front));
         for (int i = 0; i < extra; i++)
             bench_send_base(b, 0);

@@ -4,11 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    REGION_SIZE = 1 << 20,
-    MESSAGE_MAX = sizeof(vhu_msg_header) + VHU_MAX_PAYLOAD,
-    MAX_TURNS = 1000000
-};
+enum { REGION_SIZE = 1 << 20, MAX_TURNS = 1000000 };
 
 /* --- life --- */
 
@@ -64,6 +60,7 @@ void frontend_hang_up(frontend *f)
     vhu_stream_free(f->stream);
     vhu_stream_free(f->channel);
     f->stream = f->channel = NULL;
+    f->reply.have = 0;
     f->acks = false;
 }
 
@@ -106,7 +103,7 @@ static void wait_for(const frontend *f, vhu_stream *stream, unsigned events)
 static int try_send(frontend *f, const vhu_msg_header *header, const void *payload,
                     const vhu_handle *handles, size_t n)
 {
-    uint8_t message[MESSAGE_MAX];
+    uint8_t message[FRONTEND_MESSAGE];
     const size_t len = sizeof(*header) + header->size;
     int r;
 
@@ -118,6 +115,8 @@ static int try_send(frontend *f, const vhu_msg_header *header, const void *paylo
     /* A message this small goes whole or not at all. */
     if (r > 0)
         assert_int_equal(r, len);
+    else
+        assert_true(r == VHU_EAGAIN || r == VHU_EDISCONNECT);
     return r;
 }
 
@@ -142,45 +141,59 @@ void frontend_send_bytes(frontend *f, const void *bytes, size_t len)
     assert_int_equal(vhu_stream_transport(f->stream)->send(f->stream, bytes, len, NULL, 0), len);
 }
 
-/* One message, and no byte of the next: the size of its payload, -1 at the end. */
-static int recv_message(frontend *f, vhu_stream *stream, vhu_msg_header *header, void *payload,
-                        uint32_t size)
+/* Receive the rest of a message, and no byte of the next: 0, VHU_EAGAIN, or why not. */
+static int recv_rest(vhu_stream *stream, frontend_message *m)
 {
     const vhu_transport *transport = vhu_stream_transport(stream);
-    uint8_t message[MESSAGE_MAX];
-    size_t need = sizeof(*header);
-    size_t have = 0;
+    const bool whole = transport->flags & VHU_TRANSPORT_MESSAGES;
+    vhu_msg_header header = {.size = 0};
 
-    for (int turns = 0; have < need; turns++) {
-        bool whole = transport->flags & VHU_TRANSPORT_MESSAGES;
+    for (;;) {
+        size_t need = sizeof(header);
         size_t no_handles = 0;
-        int n = transport->recv(stream, message + have, whole ? sizeof(message) : need - have, NULL,
-                                &no_handles);
+        int n;
 
-        assert_true(turns < MAX_TURNS);
-        if (n == VHU_EAGAIN) {
-            wait_for(f, stream, VHU_WAIT_READ);
-            continue;
+        if (m->have >= need) {
+            memcpy(&header, m->bytes, sizeof(header));
+            need += header.size;
         }
+        assert_true(need <= sizeof(m->bytes));
+        if (m->have >= need) {
+            assert_int_equal(m->have, need);
+            return 0;
+        }
+        n = transport->recv(stream, m->bytes + m->have, whole ? sizeof(m->bytes) : need - m->have,
+                            NULL, &no_handles);
         if (n < 0)
-            return -1;
-        have += (size_t)n;
-        if (have >= sizeof(*header)) {
-            memcpy(header, message, sizeof(*header));
-            assert_true(header->size <= size);
-            need = sizeof(*header) + header->size;
-        }
+            return n;
+        m->have += (size_t)n;
     }
-    assert_int_equal(have, need);
+}
+
+/* Wait for a message: the size of its payload, -1 at the end. */
+static int recv_message(frontend *f, vhu_stream *stream, frontend_message *m,
+                        vhu_msg_header *header, void *payload, uint32_t size)
+{
+    int r;
+
+    for (int turns = 0; (r = recv_rest(stream, m)) == VHU_EAGAIN; turns++) {
+        assert_true(turns < MAX_TURNS);
+        wait_for(f, stream, VHU_WAIT_READ);
+    }
+    if (r < 0)
+        return -1;
+    memcpy(header, m->bytes, sizeof(*header));
+    assert_true(header->size <= size);
     if (header->size > 0)
-        memcpy(payload, message + sizeof(*header), header->size);
+        memcpy(payload, m->bytes + sizeof(*header), header->size);
+    m->have = 0;
     return (int)header->size;
 }
 
 int frontend_recv(frontend *f, uint32_t request, void *payload, uint32_t size)
 {
     vhu_msg_header header;
-    int n = recv_message(f, f->stream, &header, payload, size);
+    int n = recv_message(f, f->stream, &f->reply, &header, payload, size);
 
     if (n < 0)
         return n;
@@ -191,9 +204,10 @@ int frontend_recv(frontend *f, uint32_t request, void *payload, uint32_t size)
 
 vhu_msg_header frontend_recv_channel(frontend *f)
 {
+    frontend_message m = {.have = 0};
     vhu_msg_header header;
 
-    assert_int_equal(recv_message(f, f->channel, &header, NULL, 0), 0);
+    assert_int_equal(recv_message(f, f->channel, &m, &header, NULL, 0), 0);
     return header;
 }
 
@@ -209,11 +223,9 @@ int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uin
                                                                                 : -1;
 }
 
-bool frontend_is_silent(const frontend *f)
+bool frontend_is_silent(frontend *f)
 {
-    const vhu_transport *transport = vhu_stream_transport(f->stream);
-
-    return transport->wait(f->stream, VHU_WAIT_READ, 0) == VHU_ETIMEDOUT;
+    return recv_rest(f->stream, &f->reply) == VHU_EAGAIN && f->reply.have == 0;
 }
 
 uint64_t frontend_get(frontend *f, uint32_t request)

@@ -21,7 +21,11 @@
     (VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) |        \
      VHU_BIT(VHU_PF_RESET_DEVICE) | VHU_BIT(VHU_PF_BACKEND_REQ))
 
-enum { FRONTEND_RINGS = 8, FRONTEND_SLOT = 32 };
+enum {
+    FRONTEND_RINGS = 8,
+    FRONTEND_SLOT = 32,
+    FRONTEND_MESSAGE = sizeof(vhu_msg_header) + VHU_MAX_PAYLOAD
+};
 
 /* What a request carries, and what the device answers behind it. */
 typedef struct frontend_slot {
@@ -30,6 +34,12 @@ typedef struct frontend_slot {
     uint64_t answer; /* ~seq */
     uint64_t again;  /* seq + ring */
 } frontend_slot;
+
+/* A message that has come, or its beginning. */
+typedef struct frontend_message {
+    size_t have;
+    uint8_t bytes[FRONTEND_MESSAGE];
+} frontend_message;
 
 /* One driver. Whoever drives it keeps `error`, since only the test's thread may assert. */
 typedef struct frontend_ring {
@@ -53,6 +63,7 @@ typedef struct frontend {
     vhu_stream *stream;  /* NULL: hung up */
     vhu_stream *channel; /* our end of the back-end's channel, or NULL */
     bool acks;           /* REPLY_ACK was negotiated: ask for and expect it */
+    frontend_message reply;
     /* The device's side, if it runs on this thread: called while there is nothing to receive. */
     void (*turn)(void *arg);
     void *turn_arg;
@@ -89,8 +100,8 @@ int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uin
                          const vhu_handle *handles, size_t n);
 /* The header of what came on the channel, which has no payload. */
 vhu_msg_header frontend_recv_channel(frontend *f);
-/* No reply is there now. */
-bool frontend_is_silent(const frontend *f);
+/* No reply is there now. One that is there is received. */
+bool frontend_is_silent(frontend *f);
 
 uint64_t frontend_get(frontend *f, uint32_t request);
 int64_t frontend_set(frontend *f, uint32_t request, uint64_t value);

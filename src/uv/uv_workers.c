@@ -38,7 +38,7 @@ struct vhu__uv_workers {
     void *self;
     void (*notify)(void *arg);
     void *notify_arg;
-    uv_sem_t begun;
+    uv_sem_t met; /* a worker has begun; or none will be woken any more */
     atomic_uint running;
     worker *worker;
 };
@@ -139,6 +139,8 @@ static void on_prepare(uv_prepare_t *prepare)
         turn(w);
         return;
     }
+    /* To wake a loop that has ended is fatal. */
+    uv_sem_wait(&w->all->met);
     if (w->all->options.worker_stop)
         w->all->options.worker_stop(w->all->self, w->number);
     close_worker(w);
@@ -168,7 +170,7 @@ static void run(void *arg)
     w->status = begin(w);
     if (w->status < 0)
         close_worker(w);
-    uv_sem_post(&all->begun);
+    uv_sem_post(&all->met);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     uv_loop_close(&w->loop);
     if (atomic_fetch_sub_explicit(&all->running, 1, memory_order_acq_rel) == 1)
@@ -261,7 +263,7 @@ int vhu__uv_workers_new(vhu__uv_workers **out, const vhu_uv_device_options *opti
     all->notify = notify;
     all->notify_arg = arg;
     all->worker = calloc(all->count, sizeof(all->worker[0]));
-    if (!all->worker || uv_sem_init(&all->begun, 0) != 0) {
+    if (!all->worker || uv_sem_init(&all->met, 0) != 0) {
         free(all->worker);
         free(all);
         return VHU_ENOMEM;
@@ -291,7 +293,7 @@ static int start_worker(worker *w)
         return VHU_ENOMEM;
     }
     w->has_thread = true;
-    uv_sem_wait(&w->all->begun);
+    uv_sem_wait(&w->all->met);
     return w->status;
 }
 
@@ -308,6 +310,8 @@ int vhu__uv_workers_start(vhu__uv_workers *all, vhu_device *device, void *self)
 
 void vhu__uv_workers_stop(vhu__uv_workers *all)
 {
+    unsigned told = 0;
+
     for (unsigned i = 0; i < all->count; i++) {
         worker *w = &all->worker[i];
 
@@ -315,7 +319,11 @@ void vhu__uv_workers_stop(vhu__uv_workers *all)
             continue;
         atomic_store_explicit(&w->stop, true, memory_order_release);
         vhu__uv_wake(&w->wake);
+        told++;
     }
+    /* A worker may have seen it by itself, before it was woken. */
+    while (told-- > 0)
+        uv_sem_post(&all->met);
 }
 
 bool vhu__uv_workers_ended(const vhu__uv_workers *all)
@@ -331,7 +339,7 @@ void vhu__uv_workers_free(vhu__uv_workers *all)
         if (all->worker[i].has_thread)
             uv_thread_join(&all->worker[i].thread);
     }
-    uv_sem_destroy(&all->begun);
+    uv_sem_destroy(&all->met);
     free(all->worker);
     free(all);
 }

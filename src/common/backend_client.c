@@ -109,16 +109,17 @@ int vhu__backend_client_serve_channel(vhu_backend_client *client)
 static int wait_for_both(vhu_backend_client *client, vhu_conn *channel, int limit_ms)
 {
     vhu_conn *conn = client->rpc.conn;
+    /* Where one alone is told, that is the channel: its owner looks at the connection anyway. */
     vhu_wait waits[] = {
-        {.handle = vhu_conn_wait_handle(conn), .events = vhu_conn_wait_events(conn)},
         {.handle = vhu_conn_wait_handle(channel), .events = vhu_conn_wait_events(channel)},
+        {.handle = vhu_conn_wait_handle(conn), .events = vhu_conn_wait_events(conn)},
     };
     int r = vhu_wait_any(waits, VHU__COUNT(waits), limit_ms);
 
-    if (waits[0].ready)
+    if (waits[1].ready)
         vhu__conn_waited(conn);
     /* If the channel's own limit has passed, it finds out like this. */
-    if (waits[1].ready || r == VHU_ETIMEDOUT)
+    if (waits[0].ready || r == VHU_ETIMEDOUT)
         vhu__backend_client_serve_channel(client);
     return r;
 }

@@ -26,36 +26,41 @@ static uint32_t expected_flags(const request_spec *spec, bool ack)
     return ack || spec->code == VHU_REQ_POSTCOPY_LISTEN ? 0x9 : 0x1;
 }
 
-static void test_messages(void **state)
+static void expect_message(const request_spec *spec, int kind, bool ack)
 {
     static message expected;
     static message m;
 
-    (void)state;
-    for (int ack = 0; ack < 2; ack++) {
-        for (size_t i = 0; i < REQUEST_SPECS; i++) {
-            const request_spec *spec = &request_specs[i];
+    client_rig_open_peer(&r, kind);
+    client_rig_negotiate_without(&r, 0);
+    vhu_backend_client_set_ack(r.client, ack);
+    call_open(&c, spec->code);
+    vhu_backend_client_begin(r.client);
+    assert_int_equal(call_send(&c, r.client), VHU_EPENDING);
+    assert_true(peer_recv(&r.peer, &m));
+    request_build(spec, 0, &expected);
+    clear_unused(&expected);
+    assert_int_equal(m.header.request, spec->code);
+    assert_int_equal(m.header.flags, expected_flags(spec, ack));
+    assert_int_equal(m.header.size, expected.header.size);
+    assert_memory_equal(m.payload, expected.payload, m.header.size);
+    assert_int_equal(m.num_handles, spec->handles);
+    if (m.num_handles > 0)
+        assert_true(sys_handles_same(m.handles[0], c.handle));
+    message_close_handles(&m);
+    call_close(&c);
+    client_rig_close(&r);
+}
 
-            client_rig_open_peer(&r, PAIR_SEQPACKET);
-            client_rig_negotiate_without(&r, 0);
-            vhu_backend_client_set_ack(r.client, ack);
-            call_open(&c, spec->code);
-            vhu_backend_client_begin(r.client);
-            assert_int_equal(call_send(&c, r.client), VHU_EPENDING);
-            assert_true(peer_recv(&r.peer, &m));
-            request_build(spec, 0, &expected);
-            clear_unused(&expected);
-            assert_int_equal(m.header.request, spec->code);
-            assert_int_equal(m.header.flags, expected_flags(spec, ack));
-            assert_int_equal(m.header.size, expected.header.size);
-            assert_memory_equal(m.payload, expected.payload, m.header.size);
-            assert_int_equal(m.num_handles, spec->handles);
-            if (m.num_handles > 0)
-                assert_true(sys_handles_same(m.handles[0], c.handle));
-            message_close_handles(&m);
-            call_close(&c);
-            client_rig_close(&r);
-        }
+/* Each goes out in one piece. */
+static void test_messages(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
+        if (pair_has_pieces(kind))
+            continue;
+        for (size_t i = 0; i < 2 * REQUEST_SPECS; i++)
+            expect_message(&request_specs[i / 2], kind, i % 2);
     }
 }
 
@@ -243,6 +248,7 @@ static void test_arguments(void **state)
     vhu_mem_region regions[9] = {{0, 0x1000, 0, 0}};
     vhu_handle none[9];
     vhu_handle closed;
+    vhu_handle gone;
     int64_t id;
     vhu_backend_client *client;
 
@@ -253,13 +259,14 @@ static void test_arguments(void **state)
     client_rig_negotiate_without(&r, 0);
     client = r.client;
     handles_open(&closed, 1);
+    gone = closed;
     handles_close(&closed, 1);
     assert_int_equal(vhu_backend_client_set_mem_table(client, regions, 9, none), VHU_EINVAL);
     assert_int_equal(vhu_backend_client_set_mem_table(client, regions, 1, none), VHU_EINVAL);
     assert_int_equal(vhu_backend_client_add_mem_reg(client, regions, VHU_NO_HANDLE), VHU_EINVAL);
     assert_int_equal(vhu_backend_client_set_log_fd(client, VHU_NO_HANDLE), VHU_EINVAL);
     assert_string_equal(vhu_conn_last_error(r.conn), "SET_LOG_FD: a handle is missing");
-    assert_int_equal(vhu_backend_client_set_log_fd(client, 1 << 20), VHU_EINVAL);
+    assert_int_equal(vhu_backend_client_set_log_fd(client, gone), VHU_EINVAL);
     assert_int_equal(vhu_backend_client_set_vring_num(client, 0, 0), VHU_EINVAL);
     assert_int_equal(vhu_backend_client_set_vring_num(client, 0, 32769), VHU_EINVAL);
     assert_int_equal(vhu_backend_client_set_vring_event(client, 256, VHU_VRING_CALL, VHU_NO_HANDLE),

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Both directions at once: the back-end asks while the front-end waits for it. */
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <uv.h>
 #include <vmm_vhost/wait.h>
 
 #include "support/client_rig.h"
@@ -19,19 +16,10 @@ static struct {
     vhu_backend_client *client;
     vhu_frontend_server *server;
     fake_frontend fake;
-    int main_fd; /* the device's ends */
-    int channel_fd;
+    peer main; /* the device's ends */
+    peer channel;
     int nested; /* of a request that an op of the channel sent */
 } v;
-
-static void open_channel(vhu_conn **conn, int *fd, const vhu_conn_options *options)
-{
-    int ends[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    assert_int_equal(vhu_conn_adopt(conn, &ends[0], options), 0);
-    *fd = ends[1];
-}
 
 /* What was negotiated is set from outside: the device here is no more than it needs to be. */
 static void set_up(const vhu_conn_options *options)
@@ -42,9 +30,9 @@ static void set_up(const vhu_conn_options *options)
     vhu_conn *conn;
 
     memset(&v, 0, sizeof(v));
-    open_channel(&conn, &v.main_fd, NULL);
+    pair_open(&v.main, &conn, PAIR_STREAM, NULL);
     assert_int_equal(vhu_backend_client_new(&v.client, &conn, NULL), 0);
-    open_channel(&conn, &v.channel_fd, options);
+    pair_open(&v.channel, &conn, PAIR_STREAM, options);
     fake_frontend_init(&v.fake);
     assert_int_equal(
         vhu_frontend_server_new(&v.server, &conn, &fake_frontend_ops, &v.fake, &server_options), 0);
@@ -56,8 +44,8 @@ static void tear_down(void)
     vhu_backend_client_free(v.client);
     vhu_frontend_server_free(v.server);
     fake_frontend_release(&v.fake);
-    handles_close(&v.main_fd, 1);
-    handles_close(&v.channel_fd, 1);
+    peer_close(&v.main);
+    peer_close(&v.channel);
 }
 
 /* --- a device with our server and client, on a thread --- */
@@ -176,7 +164,7 @@ static void serve_device(device *d)
     }
 }
 
-static void *device_thread(void *arg)
+static void device_thread(void *arg)
 {
     static const vhu_backend_ops ops = {
         .size = sizeof(ops),
@@ -199,14 +187,13 @@ static void *device_thread(void *arg)
     vhu_conn *conn = NULL;
     vhu_conn *channel = NULL;
 
-    if (vhu_conn_adopt(&conn, &v.main_fd, NULL) == 0 &&
-        vhu_conn_adopt(&channel, &v.channel_fd, NULL) == 0 &&
+    if (vhu_conn_from_stream(&conn, &v.main.stream, NULL) == 0 &&
+        vhu_conn_from_stream(&channel, &v.channel.stream, NULL) == 0 &&
         vhu_backend_server_new(&d->server, &conn, &ops, d, NULL) == 0 &&
         vhu_frontend_client_new(&d->channel, &channel, &options) == 0)
         serve_device(d);
     vhu_backend_server_free(d->server);
     vhu_frontend_client_free(d->channel);
-    return NULL;
 }
 
 static void negotiate(void)
@@ -221,16 +208,16 @@ static void negotiate(void)
 
 static void run(device *d, void (*body)(void))
 {
-    pthread_t thread;
+    uv_thread_t thread;
 
     set_up(NULL);
-    assert_int_equal(pthread_create(&thread, NULL, device_thread, d), 0);
+    assert_int_equal(uv_thread_create(&thread, device_thread, d), 0);
     negotiate();
     body();
     vhu_backend_client_attach(v.client, NULL);
     vhu_backend_client_free(v.client);
     v.client = NULL;
-    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(uv_thread_join(&thread), 0);
     tear_down();
 }
 
@@ -339,60 +326,71 @@ static void test_nested_begun(void **state)
 
 /* --- a device that is no more than bytes --- */
 
-static void write_all(int fd, const void *bytes, size_t len)
+/* Wait for a message of this length. */
+static bool read_message(peer *p, void *bytes, size_t len)
 {
-    if (len > 0 && write(fd, bytes, len) != (ssize_t)len)
-        abort();
+    void *self;
+    const vhu_transport *transport = peer_transport(p, &self);
+    uint8_t *next = bytes;
+
+    while (len > 0) {
+        vhu_handle handles[1];
+        size_t num_handles = 0;
+        int n = transport->recv(self, next, len, handles, &num_handles);
+
+        if (n == VHU_EAGAIN)
+            n = transport->wait(self, VHU_WAIT_READ, -1);
+        if (n < 0)
+            return false;
+        next += n;
+        len -= (size_t)n;
+    }
+    return true;
 }
 
-static bool read_all(int fd, void *bytes, size_t len)
+static void write_reply(void)
 {
-    return recv(fd, bytes, len, MSG_WAITALL) == (ssize_t)len;
-}
+    const struct {
+        vhu_msg_header header;
+        uint8_t value[8];
+    } reply = {{VHU_REQ_GET_FEATURES, 0x5, 8}, {77}};
 
-static void write_reply(int fd)
-{
-    const vhu_msg_header header = {VHU_REQ_GET_FEATURES, 0x5, 8};
-    const uint64_t value = 77;
-
-    write_all(fd, &header, sizeof(header));
-    write_all(fd, &value, sizeof(value));
+    peer_send(&v.main, &reply, sizeof(reply), NULL, 0);
 }
 
 enum { FLOOD = 600 };
 
 /* Many requests in one piece, more than are served in one go; the reply follows the last answer. */
-static void *flood_thread(void *arg)
+static void flood_thread(void *arg)
 {
     static vhu_msg_header requests[FLOOD];
     uint8_t buf[20];
 
     (void)arg;
-    if (!read_all(v.main_fd, buf, 12))
-        return NULL;
+    if (!read_message(&v.main, buf, 12))
+        return;
     for (size_t i = 0; i < FLOOD; i++)
         requests[i] = (vhu_msg_header){VHU_BACKEND_REQ_CONFIG_CHANGE_MSG, 0x9, 0};
-    write_all(v.channel_fd, requests, sizeof(requests));
+    peer_send_burst(&v.channel, requests, sizeof(requests));
     for (size_t i = 0; i < FLOOD; i++) {
-        if (!read_all(v.channel_fd, buf, 20))
-            return NULL;
+        if (!read_message(&v.channel, buf, 20))
+            return;
     }
-    write_reply(v.main_fd);
-    return NULL;
+    write_reply();
 }
 
 static void test_flood(void **state)
 {
-    pthread_t thread;
+    uv_thread_t thread;
     uint64_t features = 0;
 
     (void)state;
     set_up(NULL);
-    assert_int_equal(pthread_create(&thread, NULL, flood_thread, NULL), 0);
+    assert_int_equal(uv_thread_create(&thread, flood_thread, NULL), 0);
     assert_int_equal(vhu_backend_client_get_features(v.client, &features), 0);
     assert_int_equal(features, 77);
     assert_int_equal(v.fake.calls, FLOOD);
-    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(uv_thread_join(&thread), 0);
     tear_down();
 }
 
@@ -406,12 +404,12 @@ static void test_flood_of_one_way(void **state)
     set_up(NULL);
     for (size_t i = 0; i < FLOOD; i++)
         requests[i] = (vhu_msg_header){VHU_BACKEND_REQ_CONFIG_CHANGE_MSG, 0x1, 0};
-    write_all(v.channel_fd, requests, sizeof(requests));
+    peer_send_burst(&v.channel, requests, sizeof(requests));
     vhu_backend_client_begin(v.client);
     assert_int_equal(vhu_backend_client_get_features(v.client, &features), VHU_EPENDING);
     while (v.fake.calls < FLOOD)
         assert_int_equal(vhu_backend_client_wait(v.client, 1000), 0);
-    write_reply(v.main_fd);
+    write_reply();
     assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
     assert_int_equal(vhu_backend_client_finish(v.client), 0);
     tear_down();
@@ -431,15 +429,15 @@ static void test_channel_ends(void **state)
         uint64_t features = 0;
 
         set_up(NULL);
-        write_all(v.channel_fd, rubbish, ways[i].bytes);
+        peer_send(&v.channel, rubbish, ways[i].bytes, NULL, 0);
         if (ways[i].close)
-            handles_close(&v.channel_fd, 1);
+            peer_close(&v.channel);
         vhu_backend_client_begin(v.client);
         assert_int_equal(vhu_backend_client_get_features(v.client, &features), VHU_EPENDING);
         while (vhu_conn_is_open(vhu_frontend_server_conn(v.server)))
             assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
         assert_int_equal(vhu_backend_client_finish(v.client), VHU_EAGAIN);
-        write_reply(v.main_fd);
+        write_reply();
         assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
         assert_int_equal(vhu_backend_client_finish(v.client), 0);
         assert_int_equal(features, 77);
@@ -447,7 +445,7 @@ static void test_channel_ends(void **state)
     }
 }
 
-/* Silence in the middle of a message on the channel ends the channel, and no more. */
+/* Silence in the middle of a message, or what is none, ends the channel, and no more. */
 static void test_channel_deadline(void **state)
 {
     const vhu_conn_options options = {.size = sizeof(options), .timeout_ms = 1};
@@ -455,13 +453,13 @@ static void test_channel_deadline(void **state)
 
     (void)state;
     set_up(&options);
-    write_all(v.channel_fd, "\2\0\0", 3);
+    peer_send(&v.channel, "\2\0\0", 3, NULL, 0);
     vhu_backend_client_set_timeout(v.client, -1);
     vhu_backend_client_begin(v.client);
     assert_int_equal(vhu_backend_client_get_features(v.client, &features), VHU_EPENDING);
     while (vhu_conn_is_open(vhu_frontend_server_conn(v.server)))
         assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
-    write_reply(v.main_fd);
+    write_reply();
     assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
     assert_int_equal(vhu_backend_client_finish(v.client), 0);
     tear_down();
@@ -476,15 +474,15 @@ static void pend(bool leaves)
 
     set_up(NULL);
     v.fake.result = VHU_EPENDING;
-    write_all(v.channel_fd, &header, sizeof(header));
-    write_all(v.channel_fd, &header, sizeof(header));
+    peer_send(&v.channel, &header, sizeof(header), NULL, 0);
+    peer_send(&v.channel, &header, sizeof(header), NULL, 0);
     vhu_backend_client_begin(v.client);
     assert_int_equal(vhu_backend_client_get_features(v.client, &features), VHU_EPENDING);
     while (v.fake.calls == 0)
         assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
     /* Nothing to do there until it completes, not even if its peer leaves. */
     if (leaves)
-        handles_close(&v.channel_fd, 1);
+        peer_close(&v.channel);
     assert_int_equal(vhu_backend_client_wait(v.client, 1), VHU_ETIMEDOUT);
     assert_int_equal(v.fake.calls, 1);
     v.fake.result = 0;
@@ -494,9 +492,9 @@ static void pend(bool leaves)
         assert_int_equal(vhu_frontend_server_complete(v.server, 0), 0);
         while (v.fake.calls == 1)
             assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
-        assert_true(read_all(v.channel_fd, ack, 20));
+        assert_true(read_message(&v.channel, ack, sizeof(ack)));
     }
-    write_reply(v.main_fd);
+    write_reply();
     assert_int_equal(vhu_backend_client_wait(v.client, -1), 0);
     assert_int_equal(vhu_backend_client_finish(v.client), 0);
     tear_down();
@@ -517,7 +515,7 @@ static void test_detached(void **state)
     (void)state;
     set_up(NULL);
     vhu_backend_client_attach(v.client, NULL);
-    write_all(v.channel_fd, &header, sizeof(header));
+    peer_send(&v.channel, &header, sizeof(header), NULL, 0);
     assert_int_equal(vhu_backend_client_wait(v.client, 1), VHU_ETIMEDOUT);
     assert_int_equal(v.fake.calls, 0);
     vhu_backend_client_attach(v.client, v.server);

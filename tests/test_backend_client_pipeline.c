@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Many requests under way at once, and more than fit. */
 #include <string.h>
-#include <sys/socket.h>
 
 #include "conn.h"
 #include "support/client_rig.h"
+#include "support/sys.h"
 #include "util.h"
 
 static client_rig r;
@@ -105,14 +105,6 @@ static void test_max_calls(void **state)
     }
 }
 
-/* As little room in a socket as there can be. */
-static void make_small(vhu_handle handle)
-{
-    int size = 1;
-
-    assert_int_equal(setsockopt(handle, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
-}
-
 /*
  * A back-end that reads nothing: what does not fit is refused, and nothing of what was accepted is
  * lost. Replies are as long as the requests, so that both directions fill up.
@@ -129,8 +121,8 @@ static void test_full(void **state)
 
         client_rig_open(&r, kind, RIG_BEGUN, NULL);
         if (i >= pair_num_kinds() && pair_kinds[kind].waits) {
-            make_small(vhu_conn_wait_handle(r.conn));
-            make_small(vhu_conn_wait_handle(r.back.conn));
+            sys_stream_make_small(vhu_conn_wait_handle(r.conn));
+            sys_stream_make_small(vhu_conn_wait_handle(r.back.conn));
         }
         client_rig_negotiate_without(&r, 0);
         r.back.fake.calls[FAKE_get_config] = 0;
@@ -159,12 +151,14 @@ static void test_full_both_ways(void **state)
     static uint8_t config[VHU_MAX_CONFIG];
     static vhu_shmem_config shmem;
     unsigned accepted = 0;
+    unsigned room = VHU_MAX_CALLS - 50;
 
     (void)state;
     client_rig_open(&r, PAIR_STREAM, RIG_BEGUN, NULL);
     client_rig_negotiate_without(&r, 0);
-    make_small(vhu_conn_wait_handle(r.conn));
-    make_small(vhu_conn_wait_handle(r.back.conn));
+    sys_stream_make_small(vhu_conn_wait_handle(r.back.conn));
+    if (sys_stream_make_small(vhu_conn_wait_handle(r.conn)))
+        room--;
     vhu_backend_client_begin(r.client);
     for (int i = 0; i < 50; i++)
         assert_int_equal(vhu_backend_client_get_shmem_config(r.client, &shmem), VHU_EPENDING);
@@ -174,7 +168,7 @@ static void test_full_both_ways(void **state)
     assert_true(r.back.fake.calls[FAKE_get_shmem_config] < 50);
     while (vhu_backend_client_get_config(r.client, 0, config, sizeof(config)) == VHU_EPENDING)
         accepted++;
-    assert_in_range(accepted, 2, 13);
+    assert_in_range(accepted, 2, room);
     assert_int_equal(client_rig_finish(&r), 0);
     assert_int_equal(r.back.fake.calls[FAKE_get_shmem_config], 50);
     assert_int_equal(r.back.fake.calls[FAKE_get_config], accepted);

@@ -428,9 +428,7 @@ static void test_answers_before_the_end(void **state)
         rig_open(&r, i / 2, NULL);
         memcpy(bytes, &good, 12);
         memcpy(bytes + 12, &bad, 12);
-        /* At once where that is possible. */
-        for (size_t at = 0, step = r.peer.messages ? 12 : 24; at < 24; at += step)
-            peer_send(&r.peer, bytes + at, step, NULL, 0);
+        peer_send_burst(&r.peer, bytes, sizeof(bytes));
         r.fake.result[FAKE_private_request] = VHU_ENOSYS;
         assert_int_equal(rig_serve(&r), i % 2 == 0 ? VHU_ENOSYS : VHU_EINVALID_MESSAGE);
         rig_expect_u64(&r, VHU_REQ_GET_FEATURES);

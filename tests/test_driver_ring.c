@@ -2,10 +2,10 @@
 /* The driver's side of a ring against the device's side, and against a device that lies. */
 #include <vmm_vhost/driver.h>
 #include <vmm_vhost/queue.h>
+#include <vmm_vhost/shm.h>
 
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #include "endian.h"
 #include "support/leakcheck.h"
@@ -21,7 +21,7 @@ enum { MAX_BUFS = 8, ANY_NUM = 16 };
 
 /* Both sides, on memory of one region. */
 typedef struct rig {
-    uint8_t *bytes;
+    vhu_shm *shm;
     vhu_memory *memory;
     vhu_driver_ring_config config;
     vhu_driver_ring *driver;
@@ -48,11 +48,10 @@ static void rig_open(rig *r, uint64_t features, uint32_t num, uint32_t table_len
     const vhu_mem_region region = {.guest_addr = BASE, .size = SIZE, .user_addr = BASE};
 
     memset(r, 0, sizeof(*r));
-    r->bytes = aligned_alloc(4096, SIZE);
-    assert_non_null(r->bytes);
-    memset(r->bytes, 0xa5, SIZE);
+    assert_int_equal(vhu_shm_new(&r->shm, SIZE), 0);
+    memset(vhu_shm_base(r->shm), 0xa5, SIZE);
     assert_int_equal(vhu_memory_new(&r->memory), 0);
-    assert_int_equal(vhu_memory_add_local(r->memory, &region, r->bytes), 0);
+    assert_int_equal(vhu_memory_add_local(r->memory, &region, vhu_shm_base(r->shm)), 0);
     r->config = (vhu_driver_ring_config){.size = sizeof(r->config),
                                          .memory = r->memory,
                                          .features = features,
@@ -69,7 +68,7 @@ static void rig_close(rig *r)
     vhu_queue_free(r->queue);
     vhu_driver_ring_free(r->driver);
     vhu_memory_free(r->memory);
-    free(r->bytes);
+    vhu_shm_free(r->shm);
 }
 
 static vhu__used *used_of(const rig *r)
@@ -459,7 +458,7 @@ static void test_replay_of_many(void **state)
 enum { MANY = 20000 };
 
 /* Complements what it reads, until it has done MANY. */
-static void *device_main(void *arg)
+static void device_main(void *arg)
 {
     rig *r = arg;
     uint32_t done = 0;
@@ -477,18 +476,17 @@ static void *device_main(void *arg)
         vhu_queue_complete(r->queue, &chain, 1);
         done++;
     }
-    return NULL;
 }
 
 static void test_threads(void **state)
 {
     uint32_t added = 0, done = 0;
-    pthread_t device;
+    uv_thread_t device;
     rig r;
 
     (void)state;
     rig_open(&r, INDIRECT | EVENT_IDX, ANY_NUM, 2);
-    assert_int_equal(pthread_create(&device, NULL, device_main, &r), 0);
+    assert_int_equal(uv_thread_create(&device, device_main, &r), 0);
     while (done < MANY) {
         vhu_driver_used used;
 
@@ -514,7 +512,7 @@ static void test_threads(void **state)
             done++;
         }
     }
-    pthread_join(device, NULL);
+    assert_int_equal(uv_thread_join(&device), 0);
     rig_close(&r);
 }
 

@@ -134,32 +134,37 @@ static void expect_told(size_t i, uint32_t request, int status)
 
 /* --- what is sent --- */
 
-static void test_messages(void **state)
+static void expect_message(const backend_spec *spec, int kind, bool ack)
 {
     static message expected;
+    const bool answered = ack || spec->own_reply;
 
+    open_with_peer(kind);
+    vhu_frontend_client_set_ack(t.client, ack);
+    assert_int_equal(send_spec(spec), 0);
+    assert_true(peer_recv(&t.peer, &m));
+    backend_request_build(spec, 0, &expected);
+    assert_int_equal(m.header.request, spec->code);
+    assert_int_equal(m.header.flags, ack && !spec->own_reply ? 0x9 : 0x1);
+    assert_int_equal(m.header.size, spec->size);
+    assert_memory_equal(m.payload, expected.payload, spec->size);
+    assert_int_equal(m.num_handles, spec->handles);
+    message_close_handles(&m);
+    assert_int_equal(t.num_told, 0);
+    assert_int_equal(vhu_frontend_client_finish(t.client), answered ? VHU_EAGAIN : 0);
+    assert_int_equal(t.num_told, answered ? 0 : 1);
+    close_both();
+}
+
+/* Each goes out in one piece. */
+static void test_messages(void **state)
+{
     (void)state;
-    for (int ack = 0; ack < 2; ack++) {
-        for (size_t i = 0; i < BACKEND_SPECS; i++) {
-            const backend_spec *spec = &backend_specs[i];
-
-            open_with_peer(PAIR_SEQPACKET);
-            vhu_frontend_client_set_ack(t.client, ack);
-            assert_int_equal(send_spec(spec), 0);
-            assert_true(peer_recv(&t.peer, &m));
-            backend_request_build(spec, 0, &expected);
-            assert_int_equal(m.header.request, spec->code);
-            assert_int_equal(m.header.flags, ack && !spec->own_reply ? 0x9 : 0x1);
-            assert_int_equal(m.header.size, spec->size);
-            assert_memory_equal(m.payload, expected.payload, spec->size);
-            assert_int_equal(m.num_handles, spec->handles);
-            message_close_handles(&m);
-            assert_int_equal(t.num_told, 0);
-            assert_int_equal(vhu_frontend_client_finish(t.client),
-                             ack || spec->own_reply ? VHU_EAGAIN : 0);
-            assert_int_equal(t.num_told, ack || spec->own_reply ? 0 : 1);
-            close_both();
-        }
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
+        if (pair_has_pieces(kind))
+            continue;
+        for (size_t i = 0; i < 2 * BACKEND_SPECS; i++)
+            expect_message(&backend_specs[i / 2], kind, i % 2);
     }
 }
 
@@ -400,31 +405,38 @@ static void test_unasked(void **state)
     close_both();
 }
 
+static void die_after(int kind, size_t part)
+{
+    const uint8_t bytes[20] = {VHU_BACKEND_REQ_VRING_CALL, 0, 0, 0, 5, 0, 0, 0, 8};
+    int expected = part == 0 ? VHU_ECLIENT_EXIT : VHU_EDISCONNECT;
+
+    open_with_peer(kind);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(vhu_frontend_client_vring_call(t.client, i), 0);
+    /* Left unread they would make the end a reset. */
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(peer_recv(&t.peer, &m));
+    peer_send(&t.peer, bytes, 20, NULL, 0);
+    peer_send(&t.peer, bytes, part, NULL, 0);
+    peer_close(&t.peer);
+    assert_int_equal(finish(), expected);
+    assert_int_equal(t.num_told, 3);
+    expect_told(0, VHU_BACKEND_REQ_VRING_CALL, 0);
+    expect_told(1, VHU_BACKEND_REQ_VRING_CALL, expected);
+    expect_told(2, VHU_BACKEND_REQ_VRING_CALL, expected);
+    assert_int_equal(vhu_frontend_client_finish(t.client), VHU_EDISCONNECT);
+    close_both();
+}
+
 /* It dies with some under way: all of them are told, in order. */
 static void test_death(void **state)
 {
     (void)state;
-    for (size_t part = 0; part < 20; part++) {
-        uint8_t bytes[20] = {VHU_BACKEND_REQ_VRING_CALL, 0, 0, 0, 5, 0, 0, 0, 8};
-        int expected = part == 0 ? VHU_ECLIENT_EXIT : VHU_EDISCONNECT;
+    for (int kind = 0; kind < pair_num_kinds(); kind++) {
+        const size_t parts = pair_has_pieces(kind) ? 20 : 1;
 
-        open_with_peer(PAIR_STREAM);
-        for (unsigned i = 0; i < 3; i++)
-            assert_int_equal(vhu_frontend_client_vring_call(t.client, i), 0);
-        /* Left unread they would make the end a reset. */
-        for (unsigned i = 0; i < 3; i++)
-            assert_true(peer_recv(&t.peer, &m));
-        peer_send(&t.peer, bytes, 20, NULL, 0);
-        if (part > 0)
-            peer_send(&t.peer, bytes, part, NULL, 0);
-        peer_close(&t.peer);
-        assert_int_equal(finish(), expected);
-        assert_int_equal(t.num_told, 3);
-        expect_told(0, VHU_BACKEND_REQ_VRING_CALL, 0);
-        expect_told(1, VHU_BACKEND_REQ_VRING_CALL, expected);
-        expect_told(2, VHU_BACKEND_REQ_VRING_CALL, expected);
-        assert_int_equal(vhu_frontend_client_finish(t.client), VHU_EDISCONNECT);
-        close_both();
+        for (size_t part = 0; part < parts; part++)
+            die_after(kind, part);
     }
 }
 

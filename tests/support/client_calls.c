@@ -2,7 +2,6 @@
 #include "support/client_calls.h"
 
 #include <string.h>
-#include <sys/socket.h>
 
 static const vhu_mem_region the_region = {0x10000, 0x4000, 0x7f0000010000, 0x1000};
 static const vhu_vring_addr the_addr = {
@@ -13,7 +12,7 @@ static const uint8_t zeroes[64];
 
 void call_open(call *c, uint32_t code)
 {
-    int ends[2];
+    vhu_stream *stream;
 
     memset(c, 0, sizeof(*c));
     c->code = code;
@@ -26,9 +25,8 @@ void call_open(call *c, uint32_t code)
         handles_open(&c->handle, 1);
         return;
     }
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    c->handle = ends[0];
-    handles_close(&ends[1], 1);
+    assert_int_equal(vhu_stream_open_channel(&stream, &c->handle, NULL), 0);
+    vhu_stream_free(stream);
 }
 
 void call_close(call *c)

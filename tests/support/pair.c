@@ -23,8 +23,23 @@ int pair_num_kinds(void)
 
 const vhu_transport *peer_transport(const peer *p, void **self)
 {
-    *self = p->memory ? p->memory->self : p->stream;
-    return p->memory ? &p->memory->transport : vhu_stream_transport(p->stream);
+    *self = p->conn ? p->conn->self : p->stream;
+    return p->conn ? &p->conn->transport : vhu_stream_transport(p->stream);
+}
+
+static bool keeps_messages(const peer *p)
+{
+    void *self;
+
+    return peer_transport(p, &self)->flags & VHU_TRANSPORT_MESSAGES;
+}
+
+peer peer_under(vhu_conn *conn)
+{
+    peer p = {.conn = conn};
+
+    p.messages = keeps_messages(&p);
+    return p;
 }
 
 static void open_streams(peer *p, vhu_conn **conn, int kind, const vhu_conn_options *options)
@@ -45,19 +60,17 @@ static void open_memory(peer *p, vhu_conn **conn, int kind, const vhu_conn_optio
 
     assert_int_equal(vhu_conn_memory_pair(conns, mode, options), 0);
     *conn = conns[0];
-    p->memory = conns[1];
+    p->conn = conns[1];
 }
 
 void pair_open(peer *p, vhu_conn **conn, int kind, const vhu_conn_options *options)
 {
-    void *self;
-
     memset(p, 0, sizeof(*p));
     if (pair_kinds[kind].waits)
         open_streams(p, conn, kind, options);
     else
         open_memory(p, conn, kind, options);
-    p->messages = peer_transport(p, &self)->flags & VHU_TRANSPORT_MESSAGES;
+    p->messages = keeps_messages(p);
 }
 
 bool pair_has_pieces(int kind)
@@ -90,6 +103,19 @@ void peer_send(peer *p, const void *bytes, size_t len, const vhu_handle *handles
         next += sent;
         len -= (size_t)sent;
         n = 0;
+    }
+}
+
+void peer_send_burst(peer *p, const void *bytes, size_t len)
+{
+    const uint8_t *next = bytes;
+
+    while (len > 0) {
+        size_t n = p->messages ? vhu__message_len(next) : len;
+
+        peer_send(p, next, n, NULL, 0);
+        next += n;
+        len -= n;
     }
 }
 
@@ -159,16 +185,16 @@ bool peer_sees_end(peer *p)
 void peer_close(peer *p)
 {
     vhu_stream_free(p->stream);
-    vhu_conn_free(p->memory);
+    vhu_conn_free(p->conn);
     p->stream = NULL;
-    p->memory = NULL;
+    p->conn = NULL;
 }
 
 vhu_conn *peer_to_conn(peer *p)
 {
-    vhu_conn *conn = p->memory;
+    vhu_conn *conn = p->conn;
 
-    p->memory = NULL;
+    p->conn = NULL;
     if (!conn)
         assert_int_equal(vhu_conn_from_stream(&conn, &p->stream, NULL), 0);
     return conn;

@@ -27,8 +27,8 @@ typedef struct message {
 /* The other end, past all framing; one of both, or none once it was closed. */
 typedef struct peer {
     vhu_stream *stream;
-    vhu_conn *memory; /* of a pair through memory */
-    bool messages;    /* whole ones only */
+    vhu_conn *conn; /* what is under it: of a pair through memory, and of peer_under() */
+    bool messages;  /* whole ones only */
 } peer;
 
 /* The last is not everywhere. */
@@ -52,8 +52,14 @@ bool pair_has_pieces(int kind);
 /* How the peer's end is used: functions, and their `self`. */
 const vhu_transport *peer_transport(const peer *p, void **self);
 
+/* Speak past a connection, which stays the caller's. */
+peer peer_under(vhu_conn *conn);
+
 /* Any bytes; the handles are duplicated. */
 void peer_send(peer *p, const void *bytes, size_t len, const vhu_handle *handles, size_t n);
+
+/* Whole messages one behind the other: at once where that is possible. */
+void peer_send_burst(peer *p, const void *bytes, size_t len);
 void peer_send_message(peer *p, const message *m);
 
 /* Receive one whole message: false if there is none, or the connection has ended. */

@@ -42,6 +42,9 @@ extern const char *const sys_bad_addresses[];
 extern const bool sys_has_seqpacket;
 int sys_seqpacket_pair(vhu_stream *out[2]);
 
+/* Give a stream as little room as there can be; false: it has what it was made with. */
+bool sys_stream_make_small(vhu_handle wait_handle);
+
 /* This thread's error: errno, GetLastError. */
 void sys_error_set(unsigned error);
 unsigned sys_error(void);

@@ -120,6 +120,13 @@ int sys_seqpacket_pair(vhu_stream *out[2])
     return r;
 }
 
+bool sys_stream_make_small(vhu_handle wait_handle)
+{
+    int size = 1;
+
+    return setsockopt(wait_handle, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0;
+}
+
 void sys_error_set(unsigned error)
 {
     errno = (int)error;

@@ -100,6 +100,12 @@ int sys_seqpacket_pair(vhu_stream *out[2])
     return VHU_ENOSYS;
 }
 
+bool sys_stream_make_small(vhu_handle wait_handle)
+{
+    (void)wait_handle;
+    return false;
+}
+
 void sys_error_set(unsigned error)
 {
     SetLastError(error);

@@ -2,9 +2,9 @@
 /* The VMM's kit with a device at work, and what it is asked in vain. */
 #include "test_remote_fixture.h"
 
-#include <poll.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "support/sys.h"
 
 #define SLOTS VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)
 
@@ -72,10 +72,7 @@ static void test_configuration(void **state)
     assert_int_equal(vhu_remote_set_config(g.remote, 0, bytes, 1), 0);
     /* It says that its configuration has changed. */
     while (g.config_changes == 0) {
-        struct pollfd p = {.fd = vhu_conn_wait_handle(vhu_remote_channel(g.remote)),
-                           .events = POLLIN};
-
-        assert_int_equal(poll(&p, 1, 60000), 1);
+        assert_int_equal(vhu_conn_wait(vhu_remote_channel(g.remote), 60000), 0);
         assert_int_equal(vhu_remote_serve(g.remote), 0);
     }
     assert_int_equal(vhu_remote_serve(g.remote), 0);
@@ -116,14 +113,14 @@ static void test_memory_refused(void **state)
 {
     const vhu_remote_options options = {.withheld_protocol_features = SLOTS};
     vhu_shm *more;
-    int pipe_ends[2];
+    vhu_handle other;
     guest g;
 
     (void)state;
     guest_open(&g, &options);
     guest_start(&g);
     assert_int_equal(vhu_shm_new(&more, 16 * 4096), 0);
-    assert_int_equal(pipe(pipe_ends), 0);
+    other = sys_handle_new();
     for (uint64_t i = 0; i < VHU_MAX_TABLE_REGIONS; i++) {
         const vhu_mem_region region = {.guest_addr = GUEST_BASE * (16 + i),
                                        .size = 4096,
@@ -131,15 +128,14 @@ static void test_memory_refused(void **state)
                                        .mmap_offset = 4096 * i};
         bool full = i + 1 == VHU_MAX_TABLE_REGIONS;
 
-        assert_int_equal(vhu_remote_add_memory(g.remote, &region, pipe_ends[0]),
+        assert_int_equal(vhu_remote_add_memory(g.remote, &region, other),
                          full ? VHU_EOVERFLOW : VHU_EREFUSED);
         assert_int_equal(vhu_remote_add_memory(g.remote, &region, vhu_shm_handle(more)),
                          full ? VHU_EOVERFLOW : 0);
     }
     assert_int_equal(vhu_memory_count(vhu_remote_memory(g.remote)), VHU_MAX_TABLE_REGIONS);
     guest_exercise(&g);
-    close(pipe_ends[0]);
-    close(pipe_ends[1]);
+    vhu_handle_close(&other);
     vhu_shm_free(more);
     guest_close(&g);
 }
@@ -281,9 +277,11 @@ static void test_wrong_rings(void **state)
 static void test_states(void **state)
 {
     uint8_t byte = 0;
+    sys_address nowhere;
     guest g;
 
     (void)state;
+    sys_address_new(&nowhere);
     guest_open(&g, NULL);
     assert_int_equal(vhu_remote_start(g.remote), VHU_ESTATE);
     assert_int_equal(vhu_remote_stop(g.remote), VHU_ESTATE);
@@ -294,11 +292,11 @@ static void test_states(void **state)
     assert_null(vhu_remote_conn(g.remote));
     assert_null(vhu_remote_channel(g.remote));
     assert_null(vhu_remote_client(g.remote));
-    assert_int_equal(vhu_remote_connect(g.remote, "/nowhere/at/all"), VHU_ENOENT);
-    assert_non_null(strstr(vhu_remote_last_error(g.remote), "/nowhere/at/all: "));
+    assert_int_equal(vhu_remote_connect(g.remote, nowhere.text), VHU_ENOENT);
+    assert_non_null(strstr(vhu_remote_last_error(g.remote), nowhere.text));
     assert_int_equal(guest_connect(&g), 0);
     assert_int_equal(vhu_remote_start(g.remote), VHU_ESTATE);
-    assert_int_equal(vhu_remote_connect(g.remote, "/nowhere/at/all"), VHU_ESTATE);
+    assert_int_equal(vhu_remote_connect(g.remote, nowhere.text), VHU_ESTATE);
     assert_int_equal(guest_add_memory(&g), 0);
     guest_set_rings(&g);
     assert_int_equal(vhu_remote_start(g.remote), 0);
@@ -309,7 +307,7 @@ static void test_states(void **state)
     guest_close(&g);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         leakcheck_test(test_echo),
@@ -325,5 +323,7 @@ int main(void)
         leakcheck_test(test_states),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (argc > 1)
+        return guest_backend_main(argv[1]);
+    return cmocka_run_group_tests(tests, guest_warm_up, NULL);
 }

@@ -381,7 +381,7 @@ static void test_too_many_rings(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         leakcheck_test(test_reconnect),
@@ -399,5 +399,7 @@ int main(void)
         leakcheck_test(test_too_many_rings),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (argc > 1)
+        return guest_backend_main(argv[1]);
+    return cmocka_run_group_tests(tests, guest_warm_up, NULL);
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "test_remote_fixture.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <vmm_vhost/backend.h>
 #include <vmm_vhost/device.h>
+#include <vmm_vhost/listener.h>
+#include <vmm_vhost/stream.h>
+#include <vmm_vhost/wait.h>
+
+#include "conn.h"
+#include "os.h"
+#include "support/sys.h"
+#include "wire.h"
 
 /* Long enough for any machine: what has not come by then never will. */
 enum { LOST_MS = 60000 };
@@ -87,15 +89,18 @@ static const vhu_device_ops device_ops = {.size = sizeof(device_ops),
 static void wait_for_work(device *d)
 {
     vhu_conn *conn = vhu_backend_server_conn(d->server);
-    struct pollfd fds[1 + GUEST_RINGS] = {{.fd = vhu_conn_wait_handle(conn), .events = POLLIN}};
+    vhu_wait waits[1 + GUEST_RINGS] = {
+        {vhu_conn_wait_handle(conn), vhu_conn_wait_events(conn), false}};
 
-    for (uint32_t i = 0; i < GUEST_RINGS; i++)
-        fds[1 + i] = (struct pollfd){
-            .fd = d->device ? vhu_ring_kick_handle(vhu_device_ring(d->device, i)) : -1,
-            .events = POLLIN};
+    for (uint32_t i = 0; i < GUEST_RINGS; i++) {
+        vhu_ring *ring = d->device ? vhu_device_ring(d->device, i) : NULL;
+
+        waits[1 + i].handle = ring ? vhu_ring_kick_handle(ring) : VHU_NO_HANDLE;
+        waits[1 + i].events = VHU_WAIT_READ;
+    }
     if (vhu_conn_pending(conn) || (d->device && !vhu_device_may_sleep(d->device, 0)))
         return;
-    poll(fds, 1 + GUEST_RINGS, -1);
+    vhu_wait_any(waits, 1 + GUEST_RINGS, -1);
 }
 
 static void turn(device *d)
@@ -133,56 +138,101 @@ static void serve(device *d)
     }
 }
 
-/* Reads, counts kicks as taken, and tells nothing but its features and a base of 0. */
-static void serve_old(backend_script *script, int fd)
+/* Counts kicks as taken, and tells nothing but its features and, of any ring, a base of 0. */
+static void answer_old(backend_script *script, vhu_conn *conn, const vhu_msg_header *header,
+                       const uint8_t *payload)
 {
-    struct {
-        vhu_msg_header header;
-        uint8_t payload[VHU_MAX_PAYLOAD];
-    } m;
+    const vhu_msg_header reply = {header->request, VHU_VERSION_1 | VHU_FLAG_REPLY, 8};
     const uint64_t features = VHU_DRIVER_FEATURES;
+    uint8_t bytes[VHU__WIRE_HEADER + 8] = {0};
 
-    while (recv(fd, &m.header, sizeof(m.header), MSG_WAITALL) == sizeof(m.header)) {
-        uint32_t size = m.header.size;
+    vhu__wire_store_header(bytes, &reply);
+    if (header->request == VHU_REQ_SET_VRING_KICK)
+        atomic_fetch_add(&script->taken, 1);
+    else if (header->request == VHU_REQ_GET_FEATURES)
+        memcpy(bytes + VHU__WIRE_HEADER, &features, sizeof(features));
+    else if (header->request == VHU_REQ_GET_VRING_BASE && header->size >= 4)
+        memcpy(bytes + VHU__WIRE_HEADER, payload, 4);
+    if (header->request == VHU_REQ_GET_FEATURES || header->request == VHU_REQ_GET_VRING_BASE)
+        vhu__conn_send(conn, bytes, sizeof(bytes), NULL, 0);
+}
 
-        if (size > sizeof(m.payload) ||
-            (size > 0 && recv(fd, m.payload, size, MSG_WAITALL) != (ssize_t)size))
-            return;
-        if (m.header.request == VHU_REQ_SET_VRING_KICK)
-            atomic_fetch_add(&script->taken, 1);
-        if (m.header.request == VHU_REQ_GET_FEATURES)
-            memcpy(m.payload, &features, sizeof(features));
-        else if (m.header.request != VHU_REQ_GET_VRING_BASE)
-            continue;
-        m.header.flags = VHU_VERSION_1 | VHU_FLAG_REPLY;
-        m.header.size = 8;
-        if (send(fd, &m, sizeof(m.header) + 8, MSG_NOSIGNAL) < 0)
-            return;
+static void serve_old(backend_script *script, vhu_conn *conn)
+{
+    vhu_msg_header header;
+    const uint8_t *payload;
+    int r = 0;
+
+    while (r >= 0) {
+        r = vhu__conn_recv_header(conn, &header);
+        if (r == 0)
+            r = vhu__conn_recv_payload(conn, &payload);
+        if (r == 0) {
+            vhu__conn_take_handles(conn, NULL, 0);
+            answer_old(script, conn, &header, payload);
+            vhu__conn_consume(conn);
+        } else if (r == VHU_EAGAIN) {
+            r = vhu_conn_wait(conn, -1);
+        }
     }
 }
 
-static void run_backend(backend_script *script, int fd)
+static int serve_new(backend_script *script, vhu_conn **conn)
 {
     const vhu_device_options options = {.size = sizeof(options), .num_rings = GUEST_RINGS};
     device d = {.script = script};
-    vhu_conn *conn;
     int r;
 
-    if (script->is_old) {
-        serve_old(script, fd);
-        _exit(0);
-    }
-    r = vhu_conn_adopt(&conn, &fd, NULL);
-    if (r == 0 && script->is_fake) {
-        r = vhu_backend_server_new(&d.server, &conn, &fake_backend_ops, &script->fake, NULL);
-    } else if (r == 0) {
+    if (script->is_fake) {
+        r = vhu_backend_server_new(&d.server, conn, &fake_backend_ops, &script->fake, NULL);
+    } else {
         r = vhu_device_new(&d.device, &options, &device_ops, &d, NULL, NULL);
         if (r == 0)
-            r = vhu_device_connect(d.device, &conn, &d.server);
+            r = vhu_device_connect(d.device, conn, &d.server);
     }
     if (r == 0)
         serve(&d);
-    _exit(r < 0);
+    return r;
+}
+
+/* The script comes first: memory to map. */
+static int recv_script(vhu_stream *stream, os_map *map, void **script)
+{
+    const vhu_transport *transport = vhu_stream_transport(stream);
+    uint8_t bytes[VHU__WIRE_HEADER];
+    vhu_handle handle[1];
+    size_t n;
+    int r;
+
+    do {
+        n = 1;
+        r = transport->recv(stream, bytes, sizeof(bytes), handle, &n);
+    } while (r == VHU_EAGAIN && transport->wait(stream, VHU_WAIT_READ, LOST_MS) == 0);
+    if (r < 0 || n != 1)
+        return VHU_EINVALID_MESSAGE;
+    r = os_map_shared(map, handle[0], 0, sizeof(backend_script), script);
+    vhu_handle_close(&handle[0]);
+    return r;
+}
+
+int guest_backend_main(const char *address)
+{
+    const vhu_pipe_options pipe = {.size = sizeof(pipe), .transfer = VHU_TRANSFER_BY_PEER};
+    vhu_stream *stream;
+    vhu_conn *conn;
+    os_map map;
+    void *script;
+    int r = vhu_stream_connect(&stream, address, 0, &pipe);
+
+    if (r == 0)
+        r = recv_script(stream, &map, &script);
+    if (r == 0)
+        r = vhu_conn_from_stream(&conn, &stream, NULL);
+    if (r == 0 && ((backend_script *)script)->is_old)
+        serve_old(script, conn);
+    else if (r == 0)
+        r = serve_new(script, &conn);
+    return r < 0;
 }
 
 /* --- the VMM --- */
@@ -199,9 +249,9 @@ void guest_open(guest *g, const vhu_remote_options *options)
     vhu_remote_options o = options ? *options : (vhu_remote_options){0};
 
     memset(g, 0, sizeof(*g));
-    g->script =
-        mmap(NULL, sizeof(*g->script), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(g->script, MAP_FAILED);
+    assert_int_equal(vhu_shm_new(&g->script_memory, sizeof(*g->script)), 0);
+    g->script = vhu_shm_base(g->script_memory);
+    assert_int_equal(uv_loop_init(&g->loop), 0);
     o.size = sizeof(o);
     o.num_rings = GUEST_RINGS;
     o.features = o.features ? o.features : VHU_DRIVER_FEATURES;
@@ -219,27 +269,70 @@ void guest_close(guest *g)
     for (size_t i = 0; i < GUEST_RINGS; i++)
         vhu_driver_ring_free(g->rings[i]);
     vhu_shm_free(g->memory);
-    munmap(g->script, sizeof(*g->script));
+    vhu_shm_free(g->script_memory);
+    assert_int_equal(uv_loop_close(&g->loop), 0);
+}
+
+static void on_exit(uv_process_t *process, int64_t status, int number)
+{
+    (void)status;
+    (void)number;
+    uv_close((uv_handle_t *)process, NULL);
+}
+
+/* Start this program once more, to connect to an address; it ends when its connection does. */
+static void spawn_backend(guest *g, const char *address)
+{
+    char path[1024];
+    char argument[sizeof(((sys_address *)0)->text)];
+    char *args[] = {path, argument, NULL};
+    const uv_process_options_t options = {.file = path, .args = args, .exit_cb = on_exit};
+    size_t len = sizeof(path);
+
+    strcpy(argument, address);
+    assert_int_equal(uv_exepath(path, &len), 0);
+    assert_int_equal(uv_spawn(&g->loop, &g->backend, &options), 0);
+    g->has_backend = true;
+}
+
+/* The new back-end's connection, over which it has been sent its script. */
+static vhu_conn *meet_backend(guest *g, vhu_listener *listener)
+{
+    const vhu_msg_header header = {0, VHU_VERSION_1, 0};
+    const vhu_handle handle = vhu_shm_handle(g->script_memory);
+    const vhu_transport *transport;
+    uint8_t bytes[VHU__WIRE_HEADER];
+    vhu_stream *stream;
+    vhu_conn *conn;
+    int r;
+
+    assert_int_equal(vhu_listener_wait(listener, LOST_MS), 0);
+    assert_int_equal(vhu_listener_accept_stream(listener, &stream), 0);
+    transport = vhu_stream_transport(stream);
+    vhu__wire_store_header(bytes, &header);
+    while ((r = transport->send(stream, bytes, sizeof(bytes), &handle, 1)) == VHU_EAGAIN)
+        assert_int_equal(transport->wait(stream, VHU_WAIT_WRITE, LOST_MS), 0);
+    assert_int_equal(r, sizeof(bytes));
+    assert_int_equal(vhu_conn_from_stream(&conn, &stream, NULL), 0);
+    return conn;
 }
 
 int guest_connect(guest *g)
 {
+    const vhu_pipe_options pipe = {.size = sizeof(pipe), .transfer = VHU_TRANSFER_BY_SELF};
+    const vhu_conn_options connection = {.size = sizeof(connection), .pipe = &pipe};
+    const vhu_listener_options options = {.size = sizeof(options), .connection = &connection};
+    vhu_listener *listener;
+    sys_address address;
     vhu_conn *conn;
-    int ends[2];
     int r;
 
-    assert_int_equal(g->backend, 0);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    g->backend = fork();
-    assert_true(g->backend >= 0);
-    if (g->backend == 0) {
-        /* Whatever becomes of the test, this ends with it. */
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        close(ends[0]);
-        run_backend(g->script, ends[1]);
-    }
-    close(ends[1]);
-    assert_int_equal(vhu_conn_adopt(&conn, &ends[0], NULL), 0);
+    assert_false(g->has_backend);
+    sys_address_new(&address);
+    assert_int_equal(vhu_listener_new(&listener, address.text, &options), 0);
+    spawn_backend(g, address.text);
+    conn = meet_backend(g, listener);
+    vhu_listener_free(listener);
     r = vhu_remote_connect_over(g->remote, &conn);
     assert_null(conn);
     return r;
@@ -247,18 +340,25 @@ int guest_connect(guest *g)
 
 void guest_reap_backend(guest *g)
 {
-    int status;
-
-    if (g->backend == 0)
-        return;
-    assert_int_equal(waitpid(g->backend, &status, 0), g->backend);
-    g->backend = 0;
+    assert_int_equal(uv_run(&g->loop, UV_RUN_DEFAULT), 0);
+    g->has_backend = false;
 }
 
 void guest_kill_backend(guest *g)
 {
-    kill(g->backend, SIGKILL);
+    assert_int_equal(uv_process_kill(&g->backend, SIGKILL), 0);
     guest_reap_backend(g);
+}
+
+int guest_warm_up(void **state)
+{
+    guest g;
+
+    (void)state;
+    guest_open(&g, NULL);
+    guest_connect(&g);
+    guest_close(&g);
+    return 0;
 }
 
 int guest_add_memory(guest *g)

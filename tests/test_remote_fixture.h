@@ -7,7 +7,7 @@
 #define TEST_REMOTE_FIXTURE_H
 
 #include <stdatomic.h>
-#include <sys/types.h>
+#include <uv.h>
 #include <vmm_vhost/remote.h>
 #include <vmm_vhost/shm.h>
 
@@ -32,13 +32,22 @@ typedef struct backend_script {
 
 typedef struct guest {
     backend_script *script;
-    pid_t backend; /* 0: none runs */
+    vhu_shm *script_memory;
+    uv_loop_t loop; /* for processes */
+    uv_process_t backend;
+    bool has_backend;
     vhu_shm *memory;
     vhu_remote *remote;
     vhu_driver_ring *rings[GUEST_RINGS];
     uint64_t data; /* guest address of 32 bytes for each slot of each ring */
     unsigned config_changes;
 } guest;
+
+/* A back-end starts the test's program once more, with an argument: then this is its main(). */
+int guest_backend_main(const char *address);
+
+/* A group's setup: libuv opens some handles once, and keeps them. */
+int guest_warm_up(void **state);
 
 /* Memory and a remote; nobody is connected. `options` may have members set, or be NULL. */
 void guest_open(guest *g, const vhu_remote_options *options);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The control plane against the raw limit: two processes on one processor exchange the same bytes
- * over a socket pair, once with no protocol at all behind it, once with a vhu_backend_server at one
+ * over a socket, once with no protocol at all behind it, once with a vhu_backend_server at one
  * end, or a vhu_backend_client at the other. Both are measured in every round, and the ratio is
  * taken inside the round.
  */
@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -107,6 +108,7 @@ static void serve_raw(int fd, const exchange *x)
 {
     static uint8_t buf[BURST * 64];
     const vhu_msg_header header = {x->request, VHU_VERSION_1 | VHU_FLAG_REPLY, x->reply};
+    const vhu_config_header config = {.size = CONFIG_LEN};
     uint8_t reply[128] = {0};
     size_t all = request_len(x) * x->messages;
     size_t room = x->messages > 1 && !x->one_send ? request_len(x) : sizeof(buf);
@@ -115,6 +117,8 @@ static void serve_raw(int fd, const exchange *x)
 
     answer_negotiation(fd);
     memcpy(reply, &header, sizeof(header));
+    if (x->request == VHU_REQ_GET_CONFIG)
+        memcpy(reply + sizeof(header), &config, sizeof(config));
     for (;;) {
         int handle = -1;
         ssize_t n = raw_recv(fd, buf, room, &handle);
@@ -198,28 +202,44 @@ static void serve_vhu(int fd, const exchange *x)
 
 typedef void (*serve_fn)(int fd, const exchange *x);
 
-static pid_t start(serve_fn serve, const exchange *x, int *client, bool traced)
+/* An abstract one of this process's own. */
+static char address[64];
+
+/* Can be connected to from now on. */
+static pid_t start(serve_fn serve, const exchange *x, bool traced)
 {
-    int fds[2];
+    vhu_listener *listener;
     pid_t pid;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
-        fatal("socketpair");
+    if (vhu_listener_new(&listener, address, NULL) < 0)
+        fatal(address);
     fflush(stdout);
     pid = fork();
     if (pid < 0)
         fatal("fork");
     if (pid == 0) {
-        close(fds[0]);
         if (traced)
             ptrace(PTRACE_TRACEME, 0, NULL, NULL);
         if (traced)
             raise(SIGSTOP);
-        serve(fds[1], x);
+        vhu_listener_wait(listener, -1);
+        serve(accept4(vhu_listener_wait_handle(listener), NULL, NULL, SOCK_CLOEXEC), x);
     }
-    close(fds[1]);
-    *client = fds[0];
+    vhu_listener_free(listener);
     return pid;
+}
+
+static int connect_raw(void)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    const size_t len = strlen(address);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    memcpy(un.sun_path + 1, address + 1, len - 1);
+    if (connect(fd, (struct sockaddr *)&un,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)))
+        fatal(address);
+    return fd;
 }
 
 /* --- the client, the same for both --- */
@@ -305,13 +325,14 @@ static void negotiate(int fd)
 
 /* --- the library's client --- */
 
-static vhu_backend_client *connect_client(int fd)
+static vhu_backend_client *connect_client(void)
 {
     vhu_backend_client *client;
     vhu_conn *conn;
     uint64_t features;
 
-    if (vhu_conn_adopt(&conn, &fd, NULL) < 0 || vhu_backend_client_new(&client, &conn, NULL) < 0 ||
+    if (vhu_connect(&conn, address, 0, NULL) < 0 ||
+        vhu_backend_client_new(&client, &conn, NULL) < 0 ||
         vhu_backend_client_get_features(client, &features) < 0 ||
         vhu_backend_client_get_protocol_features(client, &features) < 0 ||
         vhu_backend_client_set_protocol_features(client, features) < 0)
@@ -343,12 +364,10 @@ static void call_turn(vhu_backend_client *client, const exchange *x, int handle)
     }
 }
 
-static void stop(pid_t pid, int fd)
+static void stop(pid_t pid)
 {
     int status;
 
-    if (fd >= 0)
-        close(fd);
     waitpid(pid, &status, 0);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         fprintf(stderr, "a server ended with status 0x%x\n", (unsigned)status);
@@ -357,8 +376,8 @@ static void stop(pid_t pid, int fd)
 /* Turns per second. */
 static double rate(serve_fn serve, const exchange *x, int handle)
 {
-    int fd;
-    pid_t pid = start(serve, x, &fd, false);
+    pid_t pid = start(serve, x, false);
+    int fd = connect_raw();
     uint64_t begin;
     uint64_t end;
     uint64_t n = 0;
@@ -371,16 +390,16 @@ static double rate(serve_fn serve, const exchange *x, int handle)
         n += 16;
         end = now_ns();
     } while (end - begin < ROUND_NS);
-    stop(pid, fd);
+    close(fd);
+    stop(pid);
     return (double)n * 1e9 / (double)(end - begin);
 }
 
 /* The same with the library's client, and no protocol behind it. */
 static double client_rate(const exchange *x, int handle)
 {
-    int fd;
-    pid_t pid = start(serve_raw, x, &fd, false);
-    vhu_backend_client *client = connect_client(fd);
+    pid_t pid = start(serve_raw, x, false);
+    vhu_backend_client *client = connect_client();
     uint64_t begin = now_ns();
     uint64_t end;
     uint64_t n = 0;
@@ -392,7 +411,7 @@ static double client_rate(const exchange *x, int handle)
         end = now_ns();
     } while (end - begin < ROUND_NS);
     vhu_backend_client_free(client);
-    stop(pid, -1);
+    stop(pid);
     return (double)n * 1e9 / (double)(end - begin);
 }
 
@@ -416,19 +435,19 @@ static unsigned long count_calls(pid_t pid)
 /* Those that a server makes for `turns`, start and end included. */
 static unsigned long trace_server(const exchange *x, int handle, unsigned turns)
 {
-    int fd;
-    pid_t server = start(serve_vhu, x, &fd, true);
+    pid_t server = start(serve_vhu, x, true);
     pid_t client = fork();
     unsigned long calls;
     int status;
 
     if (client == 0) {
+        int fd = connect_raw();
+
         negotiate(fd);
         for (unsigned i = 0; i < turns; i++)
             turn(fd, x, handle);
         _exit(0);
     }
-    close(fd);
     calls = count_calls(server);
     waitpid(client, &status, 0);
     return calls;
@@ -437,8 +456,7 @@ static unsigned long trace_server(const exchange *x, int handle, unsigned turns)
 /* Those that a client makes. */
 static unsigned long trace_client(const exchange *x, int handle, unsigned turns)
 {
-    int fd;
-    pid_t server = start(serve_raw, x, &fd, false);
+    pid_t server = start(serve_raw, x, false);
     pid_t client = fork();
     unsigned long calls;
 
@@ -447,14 +465,13 @@ static unsigned long trace_client(const exchange *x, int handle, unsigned turns)
 
         ptrace(PTRACE_TRACEME, 0, NULL, NULL);
         raise(SIGSTOP);
-        c = connect_client(fd);
+        c = connect_client();
         for (unsigned i = 0; i < turns; i++)
             call_turn(c, x, handle);
         _exit(0);
     }
-    close(fd);
     calls = count_calls(client);
-    stop(server, -1);
+    stop(server);
     return calls;
 }
 
@@ -503,6 +520,7 @@ int main(int argc, char **argv)
 
     CPU_ZERO(&one);
     CPU_SET(0, &one);
+    snprintf(address, sizeof(address), "@bench_control.%d", (int)getpid());
     if (handle < 0 || sched_setaffinity(0, sizeof(one), &one) != 0)
         fatal("set-up");
     printf("both processes on one processor, median of %d rounds\n", ROUNDS);

@@ -34,16 +34,21 @@ vhu_handle program_os_handle(unsigned fd)
 
 bool program_os_check(const struct program_settings *settings, char *text, size_t len)
 {
+    const struct {
+        const char *name;
+        unsigned value;
+        unsigned none;
+    } rows[] = {{"fd", settings->fd, PROGRAM_NO_FD}, {"peer-process", settings->peer_process, 0}};
     DWORD flags;
 
-    if (settings->fd != PROGRAM_NO_FD &&
-        !GetHandleInformation(program_os_handle(settings->fd), &flags))
-        snprintf(text, len, "--fd=%u: no open handle", settings->fd);
-    else if (settings->peer_process && !GetProcessId(program_os_handle(settings->peer_process)))
-        snprintf(text, len, "--peer-process=%u: no handle of a process", settings->peer_process);
-    else
-        return true;
-    return false;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; ++i) {
+        if (rows[i].value == rows[i].none ||
+            GetHandleInformation(program_os_handle(rows[i].value), &flags))
+            continue;
+        snprintf(text, len, "--%s=%u: no open handle", rows[i].name, rows[i].value);
+        return false;
+    }
+    return true;
 }
 
 vhu_pipe_options program_os_pipe(const struct program_settings *settings)

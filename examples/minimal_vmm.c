@@ -126,7 +126,7 @@ static int write_and_compare(struct vmm *vmm, uint64_t sector)
 
 int main(int argc, char **argv)
 {
-    struct vmm vmm = {NULL};
+    struct vmm vmm = {.memory = NULL};
     int r = argc == 2 || argc == 3 ? start(&vmm, argv[1]) : VHU_EINVAL;
 
     if (r == 0)

@@ -296,13 +296,13 @@ static void send_part(const message *reply, size_t len)
 
     message_bytes(reply, bytes);
     handles_open(copy.handles, copy.num_handles);
-    if (len > 0)
-        peer_send(&r.peer, bytes, len, copy.handles, copy.num_handles);
+    peer_send(&r.peer, bytes, len, copy.handles, copy.num_handles);
     message_close_handles(&copy);
 }
 
-static void die_after(int kind, const request_spec *spec, size_t len, size_t whole)
+static void die_after(int kind, const request_spec *spec, size_t len)
 {
+    const size_t whole = VHU__WIRE_HEADER + m.header.size;
     message request;
 
     open_for(spec, kind);
@@ -329,14 +329,11 @@ static void test_death_at_every_byte(void **state)
         if (!pair_has_pieces(kind))
             continue;
         for (size_t i = 0; i < REQUEST_SPECS; i++) {
-            size_t whole;
-
             if (!is_answered(&request_specs[i]))
                 continue;
             reply_build(&request_specs[i], &m);
-            whole = VHU__WIRE_HEADER + m.header.size;
-            for (size_t len = 0; len <= whole; len++)
-                die_after(kind, &request_specs[i], len, whole);
+            for (size_t len = 0; len <= VHU__WIRE_HEADER + m.header.size; len++)
+                die_after(kind, &request_specs[i], len);
         }
     }
 }

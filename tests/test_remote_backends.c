@@ -400,6 +400,6 @@ int main(int argc, char **argv)
     };
 
     if (argc > 1)
-        return guest_backend_main(argv[1]);
+        guest_backend_main(argv[1]);
     return cmocka_run_group_tests(tests, guest_warm_up, NULL);
 }

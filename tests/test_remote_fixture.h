@@ -43,8 +43,8 @@ typedef struct guest {
     unsigned config_changes;
 } guest;
 
-/* A back-end starts the test's program once more, with an argument: then this is its main(). */
-int guest_backend_main(const char *address);
+/* A back-end is the test's program started once more, with an argument; it ends in here. */
+void guest_backend_main(const char *address);
 
 /* A group's setup: libuv opens some handles once, and keeps them. */
 int guest_warm_up(void **state);

@@ -2,25 +2,130 @@
 #include "support/sys.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 #include <windows.h>
+#include <winternl.h>
 
-int sys_count_handles(void)
+/* What no header has: the answer to SystemExtendedHandleInformation. */
+enum { EXTENDED_HANDLES = 64, LENGTH_MISMATCH = (int)0xc0000004 };
+
+struct handle_entry {
+    void *object;
+    ULONG_PTR process;
+    ULONG_PTR handle;
+    ULONG access;
+    USHORT other[2];
+    ULONG others[2];
+};
+
+struct handle_list {
+    ULONG_PTR n;
+    ULONG_PTR reserved;
+    struct handle_entry entries[1];
+};
+
+static int count_of(const struct handle_list *list, ULONG_PTR process)
 {
-    DWORD n;
+    int n = 0;
 
-    return GetProcessHandleCount(GetCurrentProcess(), &n) ? (int)n : -1;
+    for (ULONG_PTR i = 0; i < list->n; i++)
+        n += list->entries[i].process == process;
+    return n;
 }
 
+/* Not by GetProcessHandleCount(), which under Wine says that there are none. */
 int sys_count_handles_of(int process)
 {
-    HANDLE opened = OpenProcess(PROCESS_QUERY_INFORMATION, FALSE, (DWORD)process);
-    DWORD n;
-    BOOL told = opened && GetProcessHandleCount(opened, &n);
+    int n = -1;
 
-    if (opened)
-        CloseHandle(opened);
-    return told ? (int)n : -1;
+    for (ULONG len = 1 << 16; n < 0; len *= 2) {
+        struct handle_list *list = malloc(len);
+        NTSTATUS status;
+
+        if (!list)
+            return -1;
+        status =
+            NtQuerySystemInformation((SYSTEM_INFORMATION_CLASS)EXTENDED_HANDLES, list, len, NULL);
+        if (NT_SUCCESS(status))
+            n = count_of(list, (ULONG_PTR)process);
+        free(list);
+        if (!NT_SUCCESS(status) && status != LENGTH_MISMATCH)
+            return -1;
+    }
+    return n;
+}
+
+static void run_nothing(void *arg)
+{
+    (void)arg;
+}
+
+static void work_nothing(uv_work_t *work)
+{
+    (void)work;
+}
+
+static void CALLBACK on_wait(void *arg, BOOLEAN timed_out)
+{
+    (void)timed_out;
+    SetEvent(arg);
+}
+
+static void CALLBACK on_timer(PTP_CALLBACK_INSTANCE instance, void *arg, PTP_TIMER timer)
+{
+    (void)instance;
+    (void)timer;
+    SetEvent(arg);
+}
+
+static void use_threads(void)
+{
+    uv_thread_t thread;
+    uv_loop_t loop;
+    uv_work_t work;
+
+    uv_thread_create(&thread, run_nothing, NULL);
+    uv_thread_join(&thread);
+    uv_loop_init(&loop);
+    uv_queue_work(&loop, &work, work_nothing, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+}
+
+static void use_pool(void)
+{
+    HANDLE set = CreateEventW(NULL, TRUE, TRUE, NULL);
+    HANDLE done = CreateEventW(NULL, FALSE, FALSE, NULL);
+    PTP_TIMER timer = CreateThreadpoolTimer(on_timer, done, NULL);
+    FILETIME now = {0};
+    HANDLE wait;
+
+    if (RegisterWaitForSingleObject(&wait, set, on_wait, done, INFINITE,
+                                    WT_EXECUTEINWAITTHREAD | WT_EXECUTEONLYONCE)) {
+        WaitForSingleObject(done, INFINITE);
+        UnregisterWaitEx(wait, INVALID_HANDLE_VALUE);
+    }
+    SetThreadpoolTimer(timer, &now, 0, 0);
+    WaitForSingleObject(done, INFINITE);
+    WaitForThreadpoolTimerCallbacks(timer, TRUE);
+    CloseThreadpoolTimer(timer);
+    CloseHandle(done);
+    CloseHandle(set);
+}
+
+/* Without what the first thread, wait and timer open for as long as the process lives. */
+int sys_count_handles(void)
+{
+    static bool warm;
+
+    if (!warm) {
+        use_threads();
+        use_pool();
+        warm = true;
+    }
+    return sys_count_handles_of((int)GetCurrentProcessId());
 }
 
 vhu_handle sys_handle_new(void)

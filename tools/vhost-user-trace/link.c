@@ -253,6 +253,13 @@ static bool may_send(const struct flow *flow)
     return flow->raw || flow->ended || flow->have == flow->need || (flow->dry && flow->headed);
 }
 
+/* A stream of messages may still have the last one, which would be lost if it were closed now. */
+static bool is_sending(const struct end *to)
+{
+    return (to->transport->flags & VHU_TRANSPORT_MESSAGES) &&
+           to->transport->wait(to->stream, VHU_WAIT_WRITE, 0) == VHU_ETIMEDOUT;
+}
+
 static enum step after_sending(struct link *link, unsigned side)
 {
     struct flow *flow = &link->flows[side];
@@ -270,7 +277,9 @@ static enum step after_sending(struct link *link, unsigned side)
             record(link, side);
     }
     if (flow->ended) {
-        pass_end_on(link, side);
+        flow->blocked = is_sending(&link->ends[!side]);
+        if (!flow->blocked)
+            pass_end_on(link, side);
         return WAIT;
     }
     return flow->dry ? WAIT : GO_ON;

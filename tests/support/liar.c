@@ -14,40 +14,48 @@ struct passed {
 
 /* --- messages --- */
 
-/* Until `want` bytes are there, or where messages come whole, all there are; false: the end. */
-static bool take_until(vhu_stream *from, uint8_t *bytes, size_t room, size_t *len, size_t want,
-                       struct passed *m)
+/*
+ * Until `want` bytes are there, or where messages come whole, all there are; only in the midst of
+ * a message is the rest waited for. 0, VHU_EAGAIN, or the end.
+ */
+static int take_until(vhu_stream *from, uint8_t *bytes, size_t room, size_t *len, size_t want,
+                      struct passed *m)
 {
-    const bool whole = vhu_stream_transport(from)->flags & VHU_TRANSPORT_MESSAGES;
+    const vhu_transport *transport = vhu_stream_transport(from);
+    const bool whole = transport->flags & VHU_TRANSPORT_MESSAGES;
 
     while (*len < want) {
         size_t num = LIAR_MAX_HANDLES - m->num_handles;
-        const int n = probe_recv(from, bytes + *len, (whole ? room : want) - *len,
-                                 m->handles + m->num_handles, &num);
+        const int n = transport->recv(from, bytes + *len, (whole ? room : want) - *len,
+                                      m->handles + m->num_handles, &num);
+        if (n == VHU_EAGAIN && *len > 0 &&
+            transport->wait(from, VHU_WAIT_READ, PROGRAM_PATIENCE_MS) == 0)
+            continue;
         if (n < 0)
-            return false;
+            return n;
         m->num_handles += num;
         *len += (size_t)n;
     }
-    return true;
+    return 0;
 }
 
-/* Whole, or a header whose payload is too long; false: the end. */
-static bool take(vhu_stream *from, struct passed *m)
+/* Whole, or a header whose payload is too long. */
+static int take(vhu_stream *from, struct passed *m)
 {
     uint8_t bytes[sizeof m->header + sizeof m->payload];
     size_t len = 0;
+    int r;
 
     m->num_handles = 0;
-    if (!take_until(from, bytes, sizeof bytes, &len, sizeof m->header, m))
-        return false;
+    r = take_until(from, bytes, sizeof bytes, &len, sizeof m->header, m);
+    if (r < 0)
+        return r;
     memcpy(&m->header, bytes, sizeof m->header);
     if (m->header.size > sizeof m->payload)
-        return true;
-    if (!take_until(from, bytes, sizeof bytes, &len, sizeof m->header + m->header.size, m))
-        return false;
+        return 0;
+    r = take_until(from, bytes, sizeof bytes, &len, sizeof m->header + m->header.size, m);
     memcpy(m->payload, bytes + sizeof m->header, m->header.size);
-    return true;
+    return r;
 }
 
 static void drop_handles(struct passed *m)
@@ -156,8 +164,8 @@ static void lie_about_reply(struct liar *liar, vhu_stream *front, struct passed 
 
 /* --- passing on --- */
 
-/* Until one of them has something. */
-static bool wait_for_either(vhu_stream *streams[2], bool ready[2])
+/* Until one of them may have something. */
+static bool wait_for_either(vhu_stream *streams[2])
 {
     vhu_wait waits[2];
 
@@ -168,32 +176,29 @@ static bool wait_for_either(vhu_stream *streams[2], bool ready[2])
         waits[i] =
             (vhu_wait){.handle = transport->wait_handle(streams[i]), .events = VHU_WAIT_READ};
     }
-    if (vhu_wait_any(waits, 2, PROGRAM_PATIENCE_MS) != 0)
-        return false;
-    for (int i = 0; i < 2; ++i)
-        ready[i] = waits[i].ready;
-    return true;
+    return vhu_wait_any(waits, 2, PROGRAM_PATIENCE_MS) == 0;
+}
+
+/* What has come from one of them; false: the end. */
+static bool pass_on(struct liar *liar, vhu_stream *streams[2], int from)
+{
+    struct passed m = {.num_handles = 0};
+    const int r = take(streams[from], &m);
+
+    if (r == 0 && from == 1)
+        lie_about_reply(liar, streams[0], &m);
+    else if (r == 0 && lie_about_request(liar, streams[0], &m))
+        give(streams[1], &m);
+    drop_handles(&m);
+    return r == 0 || r == VHU_EAGAIN;
 }
 
 static void serve(struct liar *liar, vhu_stream *front, vhu_stream *back)
 {
     vhu_stream *streams[2] = {front, back};
-    bool ready[2];
-    bool open = true;
 
-    while (open && wait_for_either(streams, ready)) {
-        struct passed m = {.num_handles = 0};
-        if (ready[1]) {
-            open = take(back, &m);
-            if (open)
-                lie_about_reply(liar, front, &m);
-        } else {
-            open = take(front, &m);
-            if (open && lie_about_request(liar, front, &m))
-                give(back, &m);
-        }
-        drop_handles(&m);
-    }
+    while (wait_for_either(streams) && pass_on(liar, streams, 1) && pass_on(liar, streams, 0))
+        ;
 }
 
 static void serve_all(void *arg)

@@ -104,6 +104,10 @@ static vhu_backend_client *open_client(struct link *link, struct facts *facts, c
     vhu_backend_client *client = NULL;
     int r = link_open(link);
 
+    if (r == VHU_EDISCONNECT) {
+        explain_first_reply(NULL, r, link->address, link->timeout_ms, error, size);
+        return NULL;
+    }
     if (r) {
         snprintf(error, size,
                  r == VHU_ENOENT || r == VHU_ECONNREFUSED ? "%s: nobody listens (%s)" : "%s: %s",

@@ -24,7 +24,7 @@ static void test_wrong_options(void **state)
         {{"--read=x", "--type=blk", "a"}, "--read: must be a number"},
         {{"--read=-1", "--type=blk", "a"}, "--read: must be a number"},
         {{"--bogus", "a"}, "--bogus: no such option"},
-        {{"NOWHERE"}, ": nobody listens ("},
+        {{"NOWHERE"}, ": no such address or file"},
         {{""}, ": an argument is wrong"},
     };
     struct probed probed;

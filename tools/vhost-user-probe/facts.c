@@ -109,9 +109,7 @@ static vhu_backend_client *open_client(struct link *link, struct facts *facts, c
         return NULL;
     }
     if (r) {
-        snprintf(error, size,
-                 r == VHU_ENOENT || r == VHU_ECONNREFUSED ? "%s: nobody listens (%s)" : "%s: %s",
-                 link->address, vhu_strerror(r));
+        snprintf(error, size, "%s: %s", link->address, vhu_strerror(r));
         return NULL;
     }
     r = link_client(link, &client);

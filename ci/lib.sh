@@ -67,7 +67,7 @@ start_wine() {
     export WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml=d;winemenubuilder.exe=d"
     [[ -e $WINEPREFIX/ready ]] || rm -rf "$WINEPREFIX"
     mkdir -p "$WINEPREFIX"
-    wineserver -p
+    wineserver -p || true # there may be one already
     wine winecfg -v win10 </dev/null >/dev/null 2>&1
     touch "$WINEPREFIX/ready"
 }

@@ -71,14 +71,10 @@ static int open_instance(os_listener *listener, instance *i, bool first)
 
 static void close_instance(instance *i)
 {
-    DWORD n;
-
     if (!i->pipe)
         return;
-    if (i->pending) {
-        CancelIoEx(i->pipe, &i->connect);
-        GetOverlappedResult(i->pipe, &i->connect, &n, TRUE);
-    }
+    if (i->pending)
+        vhu__pipe_cancel(i->pipe, &i->connect);
     vhu_handle_close(&i->pipe);
 }
 

@@ -197,24 +197,31 @@ void vhu__pipe_arm(vhu__pipe *pipe, unsigned events)
 
 /* --- the end --- */
 
-/* Its memory is ours again when this returns. Whether it was done before. */
-static bool cancel(vhu__pipe *pipe, OVERLAPPED *op, bool *under_way)
+/*
+ * Its event is that of others, too. GetOverlappedResult() would wait for no more than the event,
+ * and give memory back to us that the system has still to write to.
+ */
+bool vhu__pipe_cancel(HANDLE handle, OVERLAPPED *op)
 {
     DWORD n;
 
-    if (!*under_way)
-        return true;
-    *under_way = false;
-    CancelIoEx(pipe->handle, op);
-    return GetOverlappedResult(pipe->handle, op, &n, TRUE);
+    CancelIoEx(handle, op);
+    for (;;) {
+        ResetEvent(op->hEvent);
+        if (HasOverlappedIoCompleted(op))
+            return GetOverlappedResult(handle, op, &n, FALSE);
+        WaitForSingleObject(op->hEvent, INFINITE);
+    }
 }
 
 void vhu__pipe_shut(vhu__pipe *pipe)
 {
     if (pipe->handle) {
-        if (!cancel(pipe, &pipe->write, &pipe->writing))
+        if (pipe->writing && !vhu__pipe_cancel(pipe->handle, &pipe->write))
             pipe->lost = true;
-        cancel(pipe, &pipe->read, &pipe->reading);
+        if (pipe->reading)
+            vhu__pipe_cancel(pipe->handle, &pipe->read);
+        pipe->reading = pipe->writing = false;
         /* Not DisconnectNamedPipe(), which takes away what the peer has not read yet. */
         vhu_handle_close(&pipe->handle);
     }

@@ -33,6 +33,9 @@ int vhu__pipe_pair(HANDLE out[2]);
 /* VHU_EINVAL unless it is a connected, overlapped, byte-mode pipe end; and which end it is. */
 int vhu__pipe_examine(HANDLE handle, bool *is_server);
 
+/* The system does not use its memory any more when this returns. Whether it was done before. */
+bool vhu__pipe_cancel(HANDLE handle, OVERLAPPED *op);
+
 typedef struct vhu__pipe {
     HANDLE handle; /* NULL: closed */
     HANDLE ready;  /* manual-reset */

@@ -271,9 +271,9 @@ static void stream_arm(void *self, unsigned events)
     vhu__frame frame;
     int r = turn(stream);
 
-    /* A handshake reads and writes whatever its owner wants. */
+    /* A handshake reads or writes, whatever its owner wants. */
     if (r == VHU_EAGAIN)
-        events = VHU_WAIT_READ | (stream->handshake.proof_due ? VHU_WAIT_WRITE : 0u);
+        events = stream->handshake.proof_due ? VHU_WAIT_WRITE : VHU_WAIT_READ;
     else if (r == 0 && (events & VHU_WAIT_READ))
         r = next_message(stream, &frame); /* reading begins, unless it is here already */
     else if (r == 0)
@@ -281,7 +281,8 @@ static void stream_arm(void *self, unsigned events)
     if (stream->num_taken > 0)
         events |= VHU_WAIT_WRITE;
     vhu__pipe_arm(&stream->pipe, events);
-    if (r != VHU_EAGAIN)
+    /* The timer may have set it before it was reset; who does not read need not know. */
+    if (r != VHU_EAGAIN || (is_late(stream) && (!stream->open || (events & VHU_WAIT_READ))))
         SetEvent(stream->pipe.ready);
 }
 
@@ -304,7 +305,9 @@ static int stream_wait(void *self, unsigned events, int timeout_ms)
         if (timeout_ms >= 0) {
             uint64_t now = os_now_ms();
 
-            timeout_ms = now < end ? (int)(end - now) : 0;
+            if (now >= end)
+                return VHU_ETIMEDOUT;
+            timeout_ms = (int)(end - now);
         }
     }
 }

@@ -147,6 +147,33 @@ static void test_unread(void **state)
     free_pair(ends);
 }
 
+/* Who has gone can be told nothing any more; what he said last is heard, or goes with the end. */
+static void test_last_words(void **state)
+{
+    vhu_handle handle[1];
+
+    (void)state;
+    handles_open(handle, 1);
+    for (int heard = 0; heard < 2; heard++) {
+        vhu_stream *ends[2];
+        vhu_handle got[VHU__HANDLES_PER_RECV];
+        size_t n = VHU__HANDLES_PER_RECV;
+
+        open_pair(ends);
+        assert_int_equal(send_some(ends[0], handle, 1), SIZE);
+        vhu_stream_free(ends[0]);
+        assert_int_equal(send_some(ends[1], NULL, 0), VHU_EDISCONNECT);
+        if (heard) {
+            assert_int_equal(recv_some(ends[1], got, &n), SIZE);
+            assert_int_equal(n, 1);
+            handles_close(got, n);
+            assert_int_equal(recv_none(ends[1]), VHU_EDISCONNECT);
+        }
+        vhu_stream_free(ends[1]);
+    }
+    handles_close(handle, 1);
+}
+
 /* --- waiting --- */
 
 static int wait_by_handle(vhu_stream *stream, unsigned events, int timeout_ms)
@@ -349,6 +376,7 @@ int main(void)
         leakcheck_test(test_pair),
         leakcheck_test(test_end),
         leakcheck_test(test_unread),
+        leakcheck_test(test_last_words),
         leakcheck_test(test_waiting),
         leakcheck_test(test_channel),
         leakcheck_test(test_channel_beside_nothing),

@@ -107,14 +107,13 @@ int vhu__pipe_fill(vhu__pipe *pipe, size_t need)
     while (pipe->in_end - pipe->in_start < need) {
         if (!pipe->handle)
             return VHU_EDISCONNECT;
-        if (pipe->error < 0 && !pipe->reading)
-            return pipe->error;
         if (!pipe->reading)
             r = begin_read(pipe, need);
         if (r < 0)
             return fail(pipe, r);
+        /* Who cannot be written to any more may have said something before. */
         if (ended(pipe, &pipe->read, &pipe->reading, &n, &error) < 0)
-            return VHU_EAGAIN;
+            return pipe->error < 0 ? pipe->error : VHU_EAGAIN;
         if (error < 0)
             return fail(pipe, error);
         pipe->in_end += n;

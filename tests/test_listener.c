@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Listening and connecting, as it is on every system. */
 #include <string.h>
+#include <uv.h>
 #include <vmm_vhost/listener.h>
 #include <vmm_vhost/wait.h>
 
@@ -113,6 +114,36 @@ static void test_streams(void **state)
         assert_int_equal(vhu_conn_from_stream(&ends[i], &streams[i], NULL), 0);
     conns_meet(ends[0], ends[1]);
     free_both(ends);
+    vhu_listener_free(listener);
+}
+
+static void listen_in_thread(void *arg)
+{
+    *(vhu_listener **)arg = listen_with(NULL);
+}
+
+/* Whoever began to listen may have ended when somebody comes. */
+static void test_made_by_another_thread(void **state)
+{
+    vhu_listener *listener;
+    uv_thread_t thread;
+
+    (void)state;
+    assert_int_equal(uv_thread_create(&thread, listen_in_thread, &listener), 0);
+    assert_int_equal(uv_thread_join(&thread), 0);
+    for (int i = 0; i < 8; i++) {
+        vhu_conn *ends[2];
+        int r;
+
+        assert_int_equal(vhu_connect(&ends[0], address.text, 0, NULL), 0);
+        do {
+            assert_int_equal(vhu_listener_wait(listener, 10000), 0);
+            r = vhu_listener_accept(listener, &ends[1]);
+        } while (r == VHU_EAGAIN);
+        assert_int_equal(r, 0);
+        conns_meet(ends[0], ends[1]);
+        free_both(ends);
+    }
     vhu_listener_free(listener);
 }
 
@@ -332,6 +363,7 @@ int main(void)
         listener_test(test_one_by_one),
         listener_test(test_many),
         listener_test(test_streams),
+        listener_test(test_made_by_another_thread),
         listener_test(test_wait_handle),
         listener_test(test_addresses),
         listener_test(test_in_use),

@@ -197,8 +197,8 @@ static int accept_from(os_listener *listener, instance *i, vhu_stream **out)
     DWORD n;
     int r;
 
+    /* The thread that waited for him may have ended; he may have come behind it. */
     if (client.pending && !GetOverlappedResult(client.pipe, &client.connect, &n, FALSE)) {
-        DisconnectNamedPipe(i->pipe);
         if (begin_connect(listener, i) < 0)
             close_instance(i);
         return VHU_EAGAIN;

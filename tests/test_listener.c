@@ -81,7 +81,7 @@ static void test_one_by_one(void **state)
 /* Many at a time, each with its own. */
 static void test_many(void **state)
 {
-    enum { COUNT = 20 };
+    enum { COUNT = 80 };
     vhu_listener *listener = listen_with(NULL);
     vhu_conn *ends[COUNT][2];
 

@@ -12,7 +12,6 @@
 enum {
     /* Who comes while none of them is free is told so, and has to come again. */
     BACKLOG = 4,
-    MAX_INSTANCES = 64,
     /* Clients that come and go in one call of accept. */
     MAX_GONE = 64
 };
@@ -59,7 +58,8 @@ static int begin_connect(os_listener *listener, instance *i)
 
 static int open_instance(os_listener *listener, instance *i, bool first)
 {
-    int r = vhu__pipe_create(&i->pipe, listener->name, first, MAX_INSTANCES, &listener->attributes);
+    int r = vhu__pipe_create(&i->pipe, listener->name, first, PIPE_UNLIMITED_INSTANCES,
+                             &listener->attributes);
 
     if (r < 0)
         return r;

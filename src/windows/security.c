@@ -38,42 +38,68 @@ static int my_user(token_user *out)
 
 /* --- who may open it --- */
 
-/*
- * Nobody over the network; nobody but me; and the owner is named, since it would be a group
- * otherwise, which the client's check would refuse.
- */
-static int default_sddl(wchar_t *out, size_t room)
+enum { SDDL_ROOM = 1024 };
+
+static int my_sid(wchar_t **out)
 {
     token_user me;
-    wchar_t *sid;
     int r = my_user(&me);
 
     if (r < 0)
         return r;
-    if (!ConvertSidToStringSidW(me.user.User.Sid, &sid))
-        return last_error();
-    swprintf(out, room, L"O:%lsD:P(D;;GA;;;NU)(A;;GA;;;%ls)", sid, sid);
-    LocalFree(sid);
-    return 0;
+    return ConvertSidToStringSidW(me.user.User.Sid, out) ? 0 : last_error();
+}
+
+static int convert(SECURITY_ATTRIBUTES *out, const wchar_t *sddl)
+{
+    *out = (SECURITY_ATTRIBUTES){.nLength = sizeof(*out)};
+    return ConvertStringSecurityDescriptorToSecurityDescriptorW(
+               sddl, SDDL_REVISION_1, &out->lpSecurityDescriptor, NULL)
+               ? 0
+               : last_error();
+}
+
+/*
+ * Nobody but me. Who logged in over the network is me, too: that no client is on another machine
+ * the pipe itself sees to.
+ */
+static int convert_default(SECURITY_ATTRIBUTES *out, const wchar_t *me)
+{
+    wchar_t text[SDDL_ROOM];
+
+    swprintf(text, SDDL_ROOM, L"O:%lsD:P(A;;GA;;;%ls)", me, me);
+    return convert(out, text);
+}
+
+/* I am the owner unless it names one: it would be a group for administrators, and clients refuse
+ * that. */
+static int convert_given(SECURITY_ATTRIBUTES *out, const wchar_t *me, const char *sddl)
+{
+    wchar_t given[SDDL_ROOM];
+    wchar_t text[2 * SDDL_ROOM];
+    BOOL by_default;
+    PSID owner;
+
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, sddl, -1, given, SDDL_ROOM) <= 0 ||
+        convert(out, given) < 0)
+        return VHU_EINVAL;
+    if (GetSecurityDescriptorOwner(out->lpSecurityDescriptor, &owner, &by_default) && owner)
+        return 0;
+    LocalFree(out->lpSecurityDescriptor);
+    swprintf(text, 2 * SDDL_ROOM, L"O:%ls%ls", me, given);
+    return convert(out, text);
 }
 
 int vhu__security_attributes(SECURITY_ATTRIBUTES *out, const char *sddl)
 {
-    wchar_t text[1024];
-    int r = 0;
+    wchar_t *me;
+    int r = my_sid(&me);
 
-    *out = (SECURITY_ATTRIBUTES){.nLength = sizeof(*out)};
-    if (!sddl)
-        r = default_sddl(text, sizeof(text) / sizeof(text[0]));
-    else if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, sddl, -1, text,
-                                 sizeof(text) / sizeof(text[0])) <= 0)
-        r = VHU_EINVAL;
     if (r < 0)
         return r;
-    if (ConvertStringSecurityDescriptorToSecurityDescriptorW(text, SDDL_REVISION_1,
-                                                             &out->lpSecurityDescriptor, NULL))
-        return 0;
-    return sddl ? VHU_EINVAL : last_error();
+    r = sddl ? convert_given(out, me, sddl) : convert_default(out, me);
+    LocalFree(me);
+    return r;
 }
 
 /* --- whose it is --- */

@@ -6,8 +6,9 @@
 #include "win32.h"
 
 /*
- * For a pipe: of this process's user, who alone may open it, and only from this machine; or as the
- * caller's SDDL says. The descriptor is to be freed by LocalFree(). VHU_EINVAL: wrong SDDL.
+ * For a pipe: of this process's user, who alone may open it; or as the caller's SDDL says, of this
+ * user unless it names an owner. The descriptor is to be freed by LocalFree(). VHU_EINVAL: wrong
+ * SDDL.
  */
 int vhu__security_attributes(SECURITY_ATTRIBUTES *out, const char *sddl);
 

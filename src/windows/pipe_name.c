@@ -24,7 +24,7 @@ int vhu__pipe_name(wchar_t out[VHU__PIPE_NAME_MAX + 1], const char *address)
 
     if (len < sizeof(prefix) || len > VHU__PIPE_NAME_MAX ||
         _strnicmp(address, prefix, sizeof(prefix) - 1) != 0 ||
-        strchr(address + sizeof(prefix) - 1, '\\'))
+        strpbrk(address + sizeof(prefix) - 1, "\\/")) /* "../" would lead to files */
         return VHU_EINVAL;
     return MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, address, -1, out,
                                VHU__PIPE_NAME_MAX + 1) > 0

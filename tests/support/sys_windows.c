@@ -194,6 +194,7 @@ const char *const sys_bad_addresses[] = {
     "/tmp/socket",
     "\\\\.\\pipe\\",
     "\\\\localhost\\pipe\\name", /* of another machine */
+    "\\\\.\\pipe\\a/b",
     NULL,
 };
 

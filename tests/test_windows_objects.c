@@ -284,6 +284,8 @@ static void test_map_refused(void **state)
         refuse_map(pseudo_handle(i), 0, 4096, VHU_EINVAL);
     refuse_map(file_section(), 0, 4096, VHU_EINVAL);
     refuse_map(reduced(image_section(), SHM_ACCESS), 0, 4096, VHU_EINVAL);
+    refuse_map(section_of(INVALID_HANDLE_VALUE, PAGE_READWRITE | SEC_COMMIT | SEC_NOCACHE, 4096), 0,
+               4096, VHU_EINVAL);
     /* Nothing but all that is needed. */
     for (ACCESS_MASK bit = 1; bit <= SECTION_ALL_ACCESS; bit <<= 1) {
         if (bit & SHM_ACCESS)

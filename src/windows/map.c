@@ -17,8 +17,11 @@ NTSTATUS NTAPI NtQuerySection(HANDLE section, ULONG what, void *out, SIZE_T len,
 
 /*
  * Memory of the paging file alone: where a file is behind it, an access kills us when the file
- * cannot be read, as with a disk that was pulled or a server that has gone.
+ * cannot be read, as with a disk that was pulled or a server that has gone. And memory that is
+ * cached, since atomic operations may fail on other.
  */
+enum { REFUSED = SEC_FILE | SEC_IMAGE | SEC_NOCACHE | SEC_WRITECOMBINE };
+
 static int examine(HANDLE handle, section_info *info)
 {
     const ACCESS_MASK access = SECTION_MAP_READ | SECTION_MAP_WRITE | SECTION_QUERY;
@@ -27,7 +30,7 @@ static int examine(HANDLE handle, section_info *info)
     if (r < 0)
         return r;
     if (!NT_SUCCESS(NtQuerySection(handle, 0, info, sizeof(*info), NULL)) ||
-        (info->attributes & (SEC_FILE | SEC_IMAGE)))
+        (info->attributes & REFUSED))
         return VHU_EINVAL;
     return 0;
 }

@@ -3,6 +3,7 @@
 #include <vmm_vhost/listener.h>
 #include <vmm_vhost/stream.h>
 
+#include "handle_pass.h"
 #include "pipe_frame.h"
 #include "security.h"
 #include "support/pair.h"
@@ -97,11 +98,24 @@ static void test_proof_that_waits(void **state)
     sys_address_clear(&address);
 }
 
+/* --- what was pulled --- */
+
+/* A message of nothing would be another one to read, and the next, for ever. */
+static void test_nothing_taken(void **state)
+{
+    vhu__pass pass = {0};
+
+    (void)state;
+    assert_false(vhu__pass_taken(&pass, 0));
+    assert_false(vhu__pass_taken(&pass, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         leakcheck_test(test_owner),
         leakcheck_test(test_proof_that_waits),
+        leakcheck_test(test_nothing_taken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

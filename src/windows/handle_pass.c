@@ -97,7 +97,7 @@ static void forget(vhu__pass *pass, size_t n, bool closes)
 
 bool vhu__pass_taken(vhu__pass *pass, size_t n)
 {
-    if (n > pass->num_exports)
+    if (n == 0 || n > pass->num_exports)
         return false;
     forget(pass, n, false);
     return true;

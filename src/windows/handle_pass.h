@@ -39,7 +39,7 @@ void vhu__pass_release(vhu__pass *pass, bool gone);
 /* Whose the values are that this side sends, or receives. */
 vhu__frame_owner vhu__pass_owner(const vhu__pass *pass, bool sends);
 
-/* The peer tells that it has pulled the next `n`. False: there are not as many. */
+/* The peer tells that it has pulled the next `n`. False: none, or more than there are. */
 bool vhu__pass_taken(vhu__pass *pass, size_t n);
 
 /*

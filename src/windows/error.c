@@ -13,7 +13,6 @@ static const struct {
     {ERROR_IO_INCOMPLETE, VHU_EAGAIN},
     {WAIT_TIMEOUT, VHU_ETIMEDOUT},
     {ERROR_SEM_TIMEOUT, VHU_ETIMEDOUT},
-    {ERROR_OPERATION_ABORTED, VHU_ETIMEDOUT}, /* only our own limits cancel anything */
     {ERROR_BROKEN_PIPE, VHU_EDISCONNECT},
     {ERROR_PIPE_NOT_CONNECTED, VHU_EDISCONNECT},
     {ERROR_BAD_PIPE, VHU_EDISCONNECT},
@@ -44,6 +43,7 @@ static const struct {
     {ERROR_PRIVILEGE_NOT_HELD, VHU_EPERM},
     {ERROR_TOO_MANY_OPEN_FILES, VHU_EMFILE},
     {ERROR_IO_DEVICE, VHU_EIO},
+    {ERROR_OPERATION_ABORTED, VHU_EIO}, /* the thread that began it has ended */
 };
 
 int vhu__win32_error(DWORD error)

@@ -53,8 +53,8 @@ static int my_sid(wchar_t **out)
 static int convert(SECURITY_ATTRIBUTES *out, const wchar_t *sddl)
 {
     *out = (SECURITY_ATTRIBUTES){.nLength = sizeof(*out)};
-    return ConvertStringSecurityDescriptorToSecurityDescriptorW(
-               sddl, SDDL_REVISION_1, &out->lpSecurityDescriptor, NULL)
+    return ConvertStringSecurityDescriptorToSecurityDescriptorW(sddl, SDDL_REVISION_1,
+                                                                &out->lpSecurityDescriptor, NULL)
                ? 0
                : last_error();
 }
@@ -71,8 +71,10 @@ static int convert_default(SECURITY_ATTRIBUTES *out, const wchar_t *me)
     return convert(out, text);
 }
 
-/* I am the owner unless it names one: it would be a group for administrators, and clients refuse
- * that. */
+/*
+ * I am the owner unless it names one: it would be a group for administrators, and clients refuse
+ * that.
+ */
 static int convert_given(SECURITY_ATTRIBUTES *out, const wchar_t *me, const char *sddl)
 {
     wchar_t given[SDDL_ROOM];

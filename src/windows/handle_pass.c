@@ -212,14 +212,37 @@ static int check_values(const uint64_t *values, size_t n, const HANDLE *mine, si
     return 0;
 }
 
+/* It may be that it has gone, or is going, and not that it has lied. */
+static int pull_error(HANDLE process)
+{
+    return GetLastError() == ERROR_ACCESS_DENIED || WaitForSingleObject(process, 0) == WAIT_OBJECT_0
+               ? VHU_EDISCONNECT
+               : VHU_EINVALID_MESSAGE;
+}
+
 static int pull(HANDLE process, HANDLE theirs, HANDLE *out)
 {
     if (DuplicateHandle(process, theirs, GetCurrentProcess(), out, 0, FALSE,
                         DUPLICATE_SAME_ACCESS | DUPLICATE_CLOSE_SOURCE))
         return 0;
-    /* It may be that it has gone, and not that it has lied. */
-    return WaitForSingleObject(process, 0) == WAIT_OBJECT_0 ? VHU_EDISCONNECT
-                                                            : VHU_EINVALID_MESSAGE;
+    return pull_error(process);
+}
+
+int vhu__pass_look(const vhu__pass *pass, uint64_t value, HANDLE *out)
+{
+    HANDLE owner = pass->transfers ? pass->process : GetCurrentProcess();
+
+    if (!is_value(value))
+        return VHU_EINVALID_MESSAGE;
+    if (DuplicateHandle(owner, (HANDLE)(uintptr_t)value, GetCurrentProcess(), out, 0, FALSE,
+                        DUPLICATE_SAME_ACCESS))
+        return 0;
+    return pull_error(owner);
+}
+
+void vhu__pass_take(const vhu__pass *pass, uint64_t value)
+{
+    pull_back(pass->transfers ? pass->process : GetCurrentProcess(), (HANDLE)(uintptr_t)value);
 }
 
 int vhu__pass_import(const vhu__pass *pass, const uint64_t *values, size_t n, const HANDLE *mine,

@@ -50,6 +50,13 @@ int vhu__pass_export(vhu__pass *pass, const vhu_handle *handles, size_t n, uint6
 void vhu__pass_withdraw(vhu__pass *pass, const uint64_t *values, size_t n);
 
 /*
+ * A duplicate of what a value stands for, which is left as it is: who sent it need not have the
+ * right to name it. And, if that has shown to be right, the end of the handle itself.
+ */
+int vhu__pass_look(const vhu__pass *pass, uint64_t value, HANDLE *out);
+void vhu__pass_take(const vhu__pass *pass, uint64_t value);
+
+/*
  * Handles of the values that a peer has sent, but none of `mine`, which this side has itself. All
  * or nothing; what the peer gave is closed then. VHU_EINVALID_MESSAGE, VHU_EDISCONNECT if its
  * process has gone, ...

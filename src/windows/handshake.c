@@ -10,7 +10,14 @@
 #include "security.h"
 #include "util.h"
 
-enum { VERSION = 1, PROOF_SIZE = 4096 };
+enum {
+    VERSION = 1,
+    PROOF_SIZE = 4096,
+    PROOF = 1 + VHU__FRAME_NONCE, /* what is in it: see store_proof() */
+    /* Nothing else that is shared is so: no other memory of ours can be named as a proof. */
+    PROOF_ACCESS = SECTION_QUERY | SECTION_MAP_READ,
+    PROCESS_ACCESS = PROCESS_DUP_HANDLE | SYNCHRONIZE
+};
 
 /* What each choice makes of the two ends. */
 static uint32_t caps_of(unsigned transfer, bool is_server)
@@ -53,35 +60,121 @@ static int send_hello(vhu__handshake *hs, vhu__pipe *pipe)
     return send_frame(pipe, &frame, NULL, bytes);
 }
 
-/* Memory of ours with the peer's nonce: who can give or take it has power over our process, or we
- * over his. */
+/* --- proofs --- */
+
+/* Whose it is, lest what one side has written be shown to it as the other's; and the nonce. */
+static void store_proof(uint8_t *bytes, bool transfers, const uint8_t *nonce)
+{
+    bytes[0] = transfers ? 'T' : 'O';
+    memcpy(bytes + 1, nonce, VHU__FRAME_NONCE);
+}
+
+static int new_proof(const vhu__handshake *hs, vhu_handle *out)
+{
+    vhu_shm *shm;
+    int r = vhu_shm_new(&shm, PROOF_SIZE);
+
+    if (r < 0)
+        return r;
+    store_proof(vhu_shm_base(shm), hs->transfers, hs->peer_nonce);
+    r = vhu__handle_dup_as(vhu_shm_handle(shm), PROOF_ACCESS, out);
+    vhu_shm_free(shm);
+    return r;
+}
+
+/* In a time that tells nothing of where they differ. */
+static bool same(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    unsigned char differ = 0;
+
+    for (size_t i = 0; i < n; i++)
+        differ |= (unsigned char)(a[i] ^ b[i]);
+    return differ == 0;
+}
+
+/* Whatever lies behind the handle, it is copied or not: no access of ours can fault. */
+static bool read_proof(uint8_t out[PROOF], HANDLE handle)
+{
+    vhu__handle_type type;
+    ACCESS_MASK access;
+    void *view;
+    BOOL read;
+
+    if (vhu__handle_examine(handle, &type, &access) < 0 || type != VHU__HANDLE_SECTION ||
+        access != PROOF_ACCESS)
+        return false;
+    view = MapViewOfFile(handle, FILE_MAP_READ, 0, 0, PROOF);
+    if (!view)
+        return false;
+    read = ReadProcessMemory(GetCurrentProcess(), view, out, PROOF, NULL);
+    UnmapViewOfFile(view);
+    return read;
+}
+
+/*
+ * Memory of ours with the peer's nonce: who can give or take it has power over our process, or we
+ * over his.
+ */
 static int send_proof(vhu__handshake *hs, vhu__pipe *pipe, vhu__pass *pass)
 {
     const vhu__frame frame = {
         .type = VHU__FRAME_TYPE_PROOF, .owner = vhu__pass_owner(pass, true), .num_handles = 1};
-    vhu_handle handle;
-    uint64_t value;
-    vhu_shm *proof;
     int r = vhu__pipe_writable(pipe);
 
     if (r < 0)
         return r;
-    r = vhu_shm_new(&proof, PROOF_SIZE);
+    r = new_proof(hs, &hs->proof);
     if (r < 0)
         return r;
-    memcpy(vhu_shm_base(proof), hs->peer_nonce, sizeof(hs->peer_nonce));
-    handle = vhu_shm_handle(proof);
-    r = vhu__pass_export(pass, &handle, 1, &value);
+    r = vhu__pass_export(pass, &hs->proof, 1, &hs->proof_value);
     if (r == 0) {
-        r = send_frame(pipe, &frame, &value, "");
+        r = send_frame(pipe, &frame, &hs->proof_value, "");
         if (r < 0)
-            vhu__pass_withdraw(pass, &value, 1);
+            vhu__pass_withdraw(pass, &hs->proof_value, 1);
     }
-    vhu_shm_free(proof);
+    /* The side that transfers may have to take it back. */
+    if (r < 0 || !hs->transfers)
+        vhu_handle_close(&hs->proof);
     if (r == 0)
         hs->proof_due = false;
     return r;
 }
+
+/*
+ * Until it has proved itself the peer may name any handle, in this process or in one that is not
+ * its own. So the handle is left alone unless it is the proof.
+ */
+static int check_proof(const vhu__handshake *hs, const vhu__pass *pass, uint64_t value)
+{
+    uint8_t expected[PROOF];
+    uint8_t told[PROOF];
+    HANDLE handle;
+    int r = vhu__pass_look(pass, value, &handle);
+
+    if (r < 0)
+        return r;
+    store_proof(expected, !hs->transfers, hs->nonce);
+    if (!read_proof(told, handle) || !same(told, expected, PROOF))
+        r = VHU_EPERM;
+    vhu_handle_close(&handle);
+    if (r == 0)
+        vhu__pass_take(pass, value);
+    return r;
+}
+
+/* Who has not answered may never have looked at our proof. */
+static void take_back_proof(const vhu__handshake *hs, const vhu__pass *pass)
+{
+    HANDLE handle;
+
+    if (vhu__pass_look(pass, hs->proof_value, &handle) < 0)
+        return;
+    if (vhu__handle_same(handle, hs->proof))
+        vhu__pass_take(pass, hs->proof_value);
+    vhu_handle_close(&handle);
+}
+
+/* --- the end of it --- */
 
 /* The peer is told why, as far as that goes. */
 static int refuse(vhu__pipe *pipe, uint32_t reason, int error)
@@ -94,9 +187,9 @@ static int refuse(vhu__pipe *pipe, uint32_t reason, int error)
     return error;
 }
 
-static int refused(uint32_t reason)
+int vhu__handshake_refused(const uint8_t *reason)
 {
-    switch (reason) {
+    switch (vhu__number_load(reason)) {
     case VHU__BYE_VERSION:
     case VHU__BYE_TRANSFER:
         return VHU_ENOSYS;
@@ -126,10 +219,11 @@ static int choose_side(vhu__handshake *hs, uint32_t theirs)
  * The process that the pipe reports, or that was given. It is kept, so that its PID names no other
  * one from here on; what the report is worth, the proofs show.
  */
-static int open_process(vhu__handshake *hs, const vhu__pipe *pipe, uint32_t told, vhu__pass *pass)
+static int open_process(vhu__handshake *hs, vhu__pipe *pipe, uint32_t told, vhu__pass *pass)
 {
     ULONG pid;
     BOOL known;
+    DWORD e;
 
     pass->process = hs->process;
     hs->process = NULL;
@@ -138,9 +232,14 @@ static int open_process(vhu__handshake *hs, const vhu__pipe *pipe, uint32_t told
     known = hs->is_server ? GetNamedPipeClientProcessId(pipe->handle, &pid)
                           : GetNamedPipeServerProcessId(pipe->handle, &pid);
     if (!known || pid != told)
-        return VHU_EINVAL;
-    pass->process = OpenProcess(PROCESS_DUP_HANDLE | SYNCHRONIZE, FALSE, pid);
-    return pass->process ? 0 : vhu__win32_error(GetLastError());
+        return refuse(pipe, VHU__BYE_PROOF, VHU_EPERM);
+    pass->process = OpenProcess(PROCESS_ACCESS, FALSE, pid);
+    if (pass->process)
+        return 0;
+    e = GetLastError();
+    if (e == ERROR_INVALID_PARAMETER) /* nobody is it any more */
+        return VHU_EDISCONNECT;
+    return refuse(pipe, VHU__BYE_PERMISSION, vhu__win32_error(e));
 }
 
 static int on_hello(vhu__handshake *hs, vhu__pipe *pipe, const vhu__hello *hello, vhu__pass *pass)
@@ -159,62 +258,44 @@ static int on_hello(vhu__handshake *hs, vhu__pipe *pipe, const vhu__hello *hello
     if (!hs->transfers)
         return 0;
     r = open_process(hs, pipe, hello->pid, pass);
-    if (r == VHU_EINVAL)
-        return refuse(pipe, VHU__BYE_PROOF, VHU_EPERM);
-    if (r < 0)
-        return refuse(pipe, VHU__BYE_PERMISSION, r);
-    hs->proof_due = true;
-    return 0;
+    hs->proof_due = r == 0;
+    return r;
 }
 
 /* --- the peer's proof --- */
 
-/* In a time that tells nothing of where they differ. */
-static bool same(const uint8_t *a, const uint8_t *b, size_t n)
+static int on_proof(vhu__handshake *hs, vhu__pipe *pipe, const vhu__frame *frame,
+                    const uint8_t *bytes, const vhu__pass *pass)
 {
-    unsigned char differ = 0;
+    int r;
 
-    for (size_t i = 0; i < n; i++)
-        differ |= (unsigned char)(a[i] ^ b[i]);
-    return differ == 0;
-}
-
-static int check_proof(const vhu__handshake *hs, const vhu__pipe *pipe, const vhu__pass *pass,
-                       uint64_t value)
-{
-    const HANDLE mine[] = {pipe->handle, pipe->ready};
-    uint8_t told[VHU__FRAME_NONCE];
-    vhu_handle section;
-    os_map map = {0};
-    void *bytes;
-    int r = vhu__pass_import(pass, &value, 1, mine, VHU__COUNT(mine), &section);
-
-    if (r < 0)
-        return r;
-    r = os_map_shared(&map, section, 0, sizeof(told), &bytes);
-    if (r == 0) {
-        memcpy(told, bytes, sizeof(told));
-        if (!same(told, hs->nonce, sizeof(told)))
-            r = VHU_EPERM;
-    }
-    os_unmap(&map);
-    vhu_handle_close(&section);
-    return r;
-}
-
-static int on_proof(vhu__handshake *hs, vhu__pipe *pipe, const vhu__frame *frame, uint64_t value,
-                    vhu__pass *pass)
-{
     if (frame->num_handles != 1 || frame->owner != vhu__pass_owner(pass, false))
         return VHU_EINVALID_MESSAGE;
-    if (check_proof(hs, pipe, pass, value) < 0)
+    r = check_proof(hs, pass, vhu__frame_load_value(bytes, 0));
+    if (r == VHU_EDISCONNECT)
+        return r;
+    if (r < 0)
         return refuse(pipe, VHU__BYE_PROOF, VHU_EPERM);
+    vhu_handle_close(&hs->proof);
     hs->state = VHU__HANDSHAKE_DONE;
     hs->proof_due = !hs->transfers;
     return 0;
 }
 
 /* --- turning --- */
+
+/* What may come next; all else is not even waited for. */
+static bool is_expected(const vhu__handshake *hs, vhu__frame_type type)
+{
+    switch (type) {
+    case VHU__FRAME_TYPE_HELLO:
+        return hs->state == VHU__HANDSHAKE_HELLO;
+    case VHU__FRAME_TYPE_PROOF:
+        return hs->state == VHU__HANDSHAKE_PROOF && !hs->proof_due;
+    default:
+        return type == VHU__FRAME_TYPE_BYE;
+    }
+}
 
 /* One frame of the peer's. */
 static int receive(vhu__handshake *hs, vhu__pipe *pipe, vhu__pass *pass)
@@ -227,7 +308,7 @@ static int receive(vhu__handshake *hs, vhu__pipe *pipe, vhu__pass *pass)
 
     if (r < 0)
         return r;
-    if (!vhu__frame_load(&frame, pipe->in + pipe->in_start))
+    if (!vhu__frame_load(&frame, pipe->in + pipe->in_start) || !is_expected(hs, frame.type))
         return VHU_EINVALID_MESSAGE;
     r = vhu__pipe_fill(pipe, vhu__frame_size(&frame));
     if (r < 0)
@@ -235,28 +316,46 @@ static int receive(vhu__handshake *hs, vhu__pipe *pipe, vhu__pass *pass)
     bytes = pipe->in + pipe->in_start;
     content = bytes + vhu__frame_size(&frame) - frame.len;
     if (frame.type == VHU__FRAME_TYPE_BYE)
-        r = refused(vhu__number_load(content));
-    else if (hs->state == VHU__HANDSHAKE_HELLO && frame.type == VHU__FRAME_TYPE_HELLO)
-        r = vhu__hello_load(&hello, content, frame.len) ? on_hello(hs, pipe, &hello, pass)
-                                                        : VHU_EINVALID_MESSAGE;
-    else if (hs->state == VHU__HANDSHAKE_PROOF && frame.type == VHU__FRAME_TYPE_PROOF &&
-             !hs->proof_due)
-        r = on_proof(hs, pipe, &frame, vhu__frame_load_value(bytes, 0), pass);
+        r = vhu__handshake_refused(content);
+    else if (frame.type == VHU__FRAME_TYPE_PROOF)
+        r = on_proof(hs, pipe, &frame, bytes, pass);
+    else if (vhu__hello_load(&hello, content, frame.len))
+        r = on_hello(hs, pipe, &hello, pass);
     else
         r = VHU_EINVALID_MESSAGE;
     vhu__pipe_consume(pipe, vhu__frame_size(&frame));
     return r;
 }
 
+/* Who cannot be written to any more has gone, but may have said why. */
+static int last_word(vhu__handshake *hs, vhu__pipe *pipe, vhu__pass *pass)
+{
+    int r = receive(hs, pipe, pass);
+
+    return r == VHU_ENOSYS || r == VHU_EPERM ? r : VHU_EDISCONNECT;
+}
+
 int vhu__handshake_turn(vhu__handshake *hs, vhu__pipe *pipe, vhu__pass *pass)
 {
     while (hs->state != VHU__HANDSHAKE_DONE || hs->proof_due) {
-        int r = hs->proof_due ? send_proof(hs, pipe, pass) : receive(hs, pipe, pass);
+        bool sends = hs->proof_due;
+        int r = sends ? send_proof(hs, pipe, pass) : receive(hs, pipe, pass);
 
+        if (r == VHU_EDISCONNECT && sends)
+            return last_word(hs, pipe, pass);
         if (r < 0)
             return r;
     }
     return 0;
+}
+
+int vhu__handshake_check_options(const vhu_pipe_options *options)
+{
+    if (options->transfer > VHU_TRANSFER_BY_PEER)
+        return VHU_EINVAL;
+    return options->peer_process == VHU_NO_HANDLE
+               ? 0
+               : vhu__handle_require(options->peer_process, VHU__HANDLE_PROCESS, PROCESS_ACCESS);
 }
 
 int vhu__handshake_begin(vhu__handshake *hs, vhu__pipe *pipe, bool is_server, unsigned flags,
@@ -265,8 +364,6 @@ int vhu__handshake_begin(vhu__handshake *hs, vhu__pipe *pipe, bool is_server, un
     unsigned transfer = options ? options->transfer : VHU_TRANSFER_BY_CLIENT;
     int r;
 
-    if (transfer > VHU_TRANSFER_BY_PEER)
-        return VHU_EINVAL;
     *hs = (vhu__handshake){.is_server = is_server,
                            .check_client = is_server && (flags & VHU_CHECK_PEER),
                            .caps = caps_of(transfer, is_server)};
@@ -276,11 +373,14 @@ int vhu__handshake_begin(vhu__handshake *hs, vhu__pipe *pipe, bool is_server, un
     if (r == 0)
         r = send_hello(hs, pipe);
     if (r < 0)
-        vhu__handshake_release(hs);
+        vhu__handshake_release(hs, NULL);
     return r;
 }
 
-void vhu__handshake_release(vhu__handshake *hs)
+void vhu__handshake_release(vhu__handshake *hs, const vhu__pass *pass)
 {
+    if (hs->proof)
+        take_back_proof(hs, pass);
+    vhu_handle_close(&hs->proof);
     vhu_handle_close(&hs->process);
 }

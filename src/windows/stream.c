@@ -17,7 +17,7 @@ void vhu_stream_free(vhu_stream *stream)
     if (stream->pipe.handle)
         vhu__stream_shut(stream);
     vhu__pipe_close(&stream->pipe);
-    vhu__handshake_release(&stream->handshake);
+    vhu__handshake_release(&stream->handshake, &stream->pass);
     vhu__pass_release(&stream->pass, stream->gone);
     free(stream);
 }
@@ -70,7 +70,7 @@ int vhu__stream_begin(vhu_stream **out, HANDLE *handle, bool is_server, unsigned
     return r;
 }
 
-/* The caller's, of whatever version, or NULL. */
+/* The caller's, of whatever version, checked; or NULL. */
 static int load_options(const vhu_pipe_options **options, vhu_pipe_options *copy)
 {
     if (!*options)
@@ -78,7 +78,7 @@ static int load_options(const vhu_pipe_options **options, vhu_pipe_options *copy
     if (!vhu__copy_sized(copy, sizeof(*copy), *options))
         return VHU_EINVAL;
     *options = copy;
-    return 0;
+    return vhu__handshake_check_options(copy);
 }
 
 int vhu_stream_adopt(vhu_stream **out, vhu_handle *handle, const vhu_pipe_options *options)

@@ -34,6 +34,7 @@ int vhu__pipe_open(vhu__pipe *pipe, HANDLE *handle)
     return 0;
 }
 
+/* Who cannot be written to any more may have said something before. So reading is tried still. */
 static int fail(vhu__pipe *pipe, int error)
 {
     if (pipe->error == 0)

@@ -11,8 +11,11 @@
 enum {
     /* For a frame that has begun; as long as a connection gives a message. */
     FRAME_MS = 10000,
-    /* What is read for the sake of its handles when nobody wants it any more. */
-    MAX_DRAINED = 64
+    /*
+     * What is read for the sake of its handles when nobody wants it any more: all that a pipe
+     * holds, and a frame on its way.
+     */
+    MAX_DRAINED = VHU__PIPE_QUOTA + 2 * VHU__FRAME_CONTENT
 };
 
 /* --- deadlines --- */
@@ -133,6 +136,8 @@ static int next_message(vhu_stream *stream, vhu__frame *frame)
     }
     if (r < 0)
         return r;
+    if (frame->type == VHU__FRAME_TYPE_BYE) /* of our proof, which was the last of the handshake */
+        return vhu__handshake_refused(content_of(stream, frame));
     return frame->type == VHU__FRAME_TYPE_MSG &&
                    (frame->num_handles == 0 ||
                     frame->owner == vhu__pass_owner(&stream->pass, false))
@@ -281,8 +286,8 @@ static void stream_arm(void *self, unsigned events)
     if (stream->num_taken > 0)
         events |= VHU_WAIT_WRITE;
     vhu__pipe_arm(&stream->pipe, events);
-    /* The timer may have set it before it was reset; who does not read need not know. */
-    if (r != VHU_EAGAIN || (is_late(stream) && (!stream->open || (events & VHU_WAIT_READ))))
+    /* The time may have run out since it was looked at, and arming made the event forget that. */
+    if (r != VHU_EAGAIN || ((events & VHU_WAIT_READ) && is_late(stream)))
         SetEvent(stream->pipe.ready);
 }
 
@@ -322,11 +327,13 @@ static void drain(vhu_stream *stream)
 {
     vhu_handle handles[VHU__FRAME_HANDLES];
     vhu__frame frame;
+    size_t drained = 0;
 
-    for (int i = 0; i < MAX_DRAINED && next_message(stream, &frame) == 0; i++) {
+    while (drained < MAX_DRAINED && next_message(stream, &frame) == 0) {
         if (import_handles(stream, &frame, handles) == 0)
             vhu__close_all(handles, frame.num_handles);
         vhu__pipe_consume(&stream->pipe, vhu__frame_size(&frame));
+        drained += vhu__frame_size(&frame);
     }
     tell_taken(stream);
 }

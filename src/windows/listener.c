@@ -108,14 +108,18 @@ static bool is_in_use(const wchar_t *name)
 static int load_options(os_listener *listener, const vhu_pipe_options *pipe)
 {
     vhu_handle given;
+    int r;
 
     if (!pipe)
         return 0;
     if (!vhu__copy_sized(&listener->pipe, sizeof(listener->pipe), pipe))
         return VHU_EINVAL;
+    r = vhu__handshake_check_options(&listener->pipe);
     given = listener->pipe.peer_process;
     listener->pipe.peer_process = VHU_NO_HANDLE;
-    return given == VHU_NO_HANDLE ? 0 : os_handle_dup(given, &listener->pipe.peer_process);
+    if (r < 0 || given == VHU_NO_HANDLE)
+        return r;
+    return os_handle_dup(given, &listener->pipe.peer_process);
 }
 
 static int prepare(os_listener *listener, const char *address, const vhu_pipe_options *pipe)
@@ -188,21 +192,37 @@ void os_listener_free(os_listener *listener)
 /* --- accepting --- */
 
 /*
+ * Whether a client is there indeed. The thread that began to wait may have ended, which ends the
+ * wait; who has come since is still there.
+ */
+static bool settle_connect(os_listener *listener, instance *i)
+{
+    DWORD n;
+
+    if (!i->pending || GetOverlappedResult(i->pipe, &i->connect, &n, FALSE))
+        return true;
+    if (GetLastError() != ERROR_OPERATION_ABORTED)
+        DisconnectNamedPipe(i->pipe);
+    i->pending = false;
+    if (begin_connect(listener, i) < 0) {
+        close_instance(i);
+        return false;
+    }
+    return has_client(i);
+}
+
+/*
  * Hand the client's end over. Its successor is there before, so that the name is never free for
  * somebody else to take.
  */
 static int accept_from(os_listener *listener, instance *i, vhu_stream **out)
 {
-    instance client = *i;
-    DWORD n;
+    instance client;
     int r;
 
-    /* The thread that waited for him may have ended; he may have come behind it. */
-    if (client.pending && !GetOverlappedResult(client.pipe, &client.connect, &n, FALSE)) {
-        if (begin_connect(listener, i) < 0)
-            close_instance(i);
+    if (!settle_connect(listener, i))
         return VHU_EAGAIN;
-    }
+    client = *i;
     i->pipe = NULL;
     r = open_instance(listener, i, false);
     if (r < 0) {

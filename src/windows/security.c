@@ -95,7 +95,7 @@ static int convert_given(SECURITY_ATTRIBUTES *out, const wchar_t *me, const char
 int vhu__security_attributes(SECURITY_ATTRIBUTES *out, const char *sddl)
 {
     wchar_t *me;
-    int r = my_sid(&me);
+    int r = sddl && sddl[0] == '\0' ? VHU_EINVAL : my_sid(&me);
 
     if (r < 0)
         return r;

@@ -286,8 +286,11 @@ static void stream_arm(void *self, unsigned events)
     if (stream->num_taken > 0)
         events |= VHU_WAIT_WRITE;
     vhu__pipe_arm(&stream->pipe, events);
-    /* The time may have run out since it was looked at, and arming made the event forget that. */
-    if (r != VHU_EAGAIN || ((events & VHU_WAIT_READ) && is_late(stream)))
+    /*
+     * The time may have run out since it was looked at, and arming made the event forget that. Once
+     * it is open, that is for who reads.
+     */
+    if (r != VHU_EAGAIN || (is_late(stream) && (!stream->open || (events & VHU_WAIT_READ))))
         SetEvent(stream->pipe.ready);
 }
 

@@ -30,7 +30,8 @@ typedef struct vhu_listener_options {
 
 /*
  * Listen on an address. A socket file that nobody listens on is replaced; one that somebody
- * listens on, or a file that is no socket, is VHU_EADDRINUSE. `options` may be NULL. VHU_EINVAL
+ * listens on, or a file that is no socket, is VHU_EADDRINUSE; on Windows also a name of which an
+ * end is still open, such as an accepted connection. `options` may be NULL. VHU_EINVAL
  * for an address that is empty or too long, VHU_ENOENT, VHU_EPERM, VHU_ENOSYS, VHU_ENOMEM,
  * VHU_EOS.
  */
@@ -43,7 +44,8 @@ VHU_API int vhu_listener_adopt(vhu_listener **out, vhu_handle *handle,
 
 /*
  * Accept the next connection. VHU_EAGAIN: nobody is waiting. VHU_EPERM: a peer was turned away by
- * VHU_CHECK_PEER; the listener goes on. VHU_EMFILE, VHU_ENOMEM: try again later. Never blocks.
+ * VHU_CHECK_PEER (on Windows the connection's first receive says so); the listener goes on.
+ * VHU_EMFILE, VHU_ENOMEM: try again later. Never blocks.
  */
 VHU_API int vhu_listener_accept(vhu_listener *listener, vhu_conn **out);
 

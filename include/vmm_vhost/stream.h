@@ -46,7 +46,11 @@ typedef struct vhu_pipe_options {
 
 /*
  * As vhu_connect(), vhu_conn_adopt(), vhu_conn_pair(); `options` may be NULL. The end of a pipe
- * that was adopted, connected or accepted proves itself when it is first used, without blocking.
+ * that was adopted, connected or accepted proves itself when it is first used, without blocking;
+ * so both sides must be served within handshake_ms, and what was asked to be sent is lost if it is
+ * freed before. What a thread has sent and the peer has not read, more than the pipe holds, is lost
+ * with the connection if the thread ends. VHU_TRANSFER_BY_SELF lets the peer pass files of any kind
+ * to this process: one that is kept busy by the peer may hold up the thread that looks at it.
  */
 VHU_API int vhu_stream_connect(vhu_stream **out, const char *address, unsigned flags,
                                const vhu_pipe_options *options);

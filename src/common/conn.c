@@ -36,9 +36,10 @@ int vhu_conn_new(vhu_conn **out, const vhu_transport *transport, void *self,
 
 const vhu_pipe_options *vhu__conn_pipe(const vhu_conn_options *options)
 {
-    const size_t end = offsetof(vhu_conn_options, pipe) + sizeof(options->pipe);
+    vhu_conn_options copy = {0};
 
-    return options && options->size >= end ? options->pipe : NULL;
+    /* What is wrong with them is told by vhu_conn_new(). */
+    return options && vhu__copy_sized(&copy, sizeof(copy), options) ? copy.pipe : NULL;
 }
 
 int vhu_conn_from_stream(vhu_conn **out, vhu_stream **stream, const vhu_conn_options *options)

@@ -73,12 +73,13 @@ void expect_not_told(const struct run *run, const char *text)
 
 size_t count_told(const struct run *run, const char *text)
 {
-    const char *at = told(run);
+    const size_t len = strlen(text);
     size_t n = 0;
 
-    while ((at = strstr(at, text)) != NULL) {
-        ++n;
-        at += strcspn(at, "\n");
+    /* Not by strstr, which measures all of the rest first where it is watched. */
+    for (const char *at = told(run); *at; ++at) {
+        if (*at == *text && strncmp(at, text, len) == 0)
+            ++n;
     }
     return n;
 }

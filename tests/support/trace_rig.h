@@ -35,7 +35,7 @@ void run_free(struct run *run);
 /* After its end. */
 void expect_told(const struct run *run, const char *text);
 void expect_not_told(const struct run *run, const char *text);
-/* Lines that have the text. */
+/* How often the text is there. */
 size_t count_told(const struct run *run, const char *text);
 
 /* The program with an option or NULL, between two peers. */

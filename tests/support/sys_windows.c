@@ -69,8 +69,8 @@ static void work_nothing(uv_work_t *work)
 
 static void CALLBACK on_wait(void *arg, BOOLEAN timed_out)
 {
+    (void)arg;
     (void)timed_out;
-    SetEvent(arg);
 }
 
 static void CALLBACK on_timer(PTP_CALLBACK_INSTANCE instance, void *arg, PTP_TIMER timer)
@@ -96,23 +96,19 @@ static void use_threads(void)
 
 static void use_pool(void)
 {
-    HANDLE set = CreateEventW(NULL, TRUE, TRUE, NULL);
+    HANDLE never = CreateEventW(NULL, TRUE, FALSE, NULL);
     HANDLE done = CreateEventW(NULL, FALSE, FALSE, NULL);
     PTP_TIMER timer = CreateThreadpoolTimer(on_timer, done, NULL);
     FILETIME now = {0};
     HANDLE wait;
 
-    if (RegisterWaitForSingleObject(&wait, set, on_wait, done, INFINITE,
-                                    WT_EXECUTEINWAITTHREAD | WT_EXECUTEONLYONCE)) {
-        WaitForSingleObject(done, INFINITE);
-        UnregisterWaitEx(wait, INVALID_HANDLE_VALUE);
-    }
+    /* For good: a thread that waits for nothing any more ends some seconds later. */
+    RegisterWaitForSingleObject(&wait, never, on_wait, NULL, INFINITE, WT_EXECUTEINWAITTHREAD);
     SetThreadpoolTimer(timer, &now, 0, 0);
     WaitForSingleObject(done, INFINITE);
     WaitForThreadpoolTimerCallbacks(timer, TRUE);
     CloseThreadpoolTimer(timer);
     CloseHandle(done);
-    CloseHandle(set);
 }
 
 /* Without what the first thread, wait and timer open for as long as the process lives. */

@@ -102,10 +102,7 @@ static void test_lies(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; ++i) {
         struct probed probed;
-        struct liar liar;
-        liar_start(&liar, lies[i].kind, lies[i].request);
-        probe_run(&probed, args);
-        liar_stop(&liar);
+        liar_meet(lies[i].kind, lies[i].request, &probed, args);
         expect_found(&probed, i);
         probe_free(&probed);
     }
@@ -118,12 +115,9 @@ static void test_warnings(void **state)
     static const char *const args[] = {"--type=blk", "SOCKET", NULL};
     program *disk = probe_disk_start();
     struct probed probed;
-    struct liar liar;
 
     (void)state;
-    liar_start(&liar, LIE_LONGER, VHU_REQ_GET_QUEUE_NUM);
-    probe_run(&probed, args);
-    liar_stop(&liar);
+    liar_meet(LIE_LONGER, VHU_REQ_GET_QUEUE_NUM, &probed, args);
     probe_disk_stop(disk);
     assert_int_equal(probed.code, 0);
     assert_true(probe_says(&probed, "queues                  no answer\n"));

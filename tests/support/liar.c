@@ -5,6 +5,14 @@
 #include <vmm_vhost/error.h>
 #include <vmm_vhost/wait.h>
 
+struct liar {
+    enum lie_kind kind;
+    uint32_t request; /* that it lies about */
+    struct probe_listener at;
+    unsigned replies; /* to it */
+    vhu_handle kept;
+};
+
 struct passed {
     vhu_msg_header header;
     uint8_t payload[VHU_MAX_PAYLOAD];
@@ -214,17 +222,17 @@ static void serve_all(void *arg)
     }
 }
 
-void liar_start(struct liar *liar, enum lie_kind kind, uint32_t request)
+void liar_meet(enum lie_kind kind, uint32_t request, struct probed *probed, const char *const *args)
 {
-    *liar = (struct liar){.kind = kind, .request = request, .kept = VHU_NO_HANDLE};
-    probe_listen(&liar->at);
-    assert_int_equal(uv_thread_create(&liar->thread, serve_all, liar), 0);
-}
+    struct liar liar = {.kind = kind, .request = request, .kept = VHU_NO_HANDLE};
+    uv_thread_t thread;
 
-void liar_stop(struct liar *liar)
-{
-    probe_stop(&liar->at);
-    uv_thread_join(&liar->thread);
-    probe_listener_free(&liar->at);
-    vhu_handle_close(&liar->kept);
+    probe_listen(&liar.at);
+    probe_start(probed, args);
+    assert_int_equal(uv_thread_create(&thread, serve_all, &liar), 0);
+    probe_end(probed);
+    probe_stop(&liar.at);
+    uv_thread_join(&thread);
+    probe_listener_free(&liar.at);
+    vhu_handle_close(&liar.kept);
 }

@@ -27,7 +27,7 @@ static const char *put_in(const char *arg)
     return arg;
 }
 
-void probe_run(struct probed *probed, const char *const *args)
+void probe_start(struct probed *probed, const char *const *args)
 {
     const char *argv[PROBE_MAX_ARGS + 2] = {PROBE_PROGRAM};
 
@@ -35,7 +35,17 @@ void probe_run(struct probed *probed, const char *const *args)
         argv[i + 1] = put_in(args[i]);
     probed->program = program_start(NULL, argv);
     assert_non_null(probed->program);
+}
+
+void probe_end(struct probed *probed)
+{
     probed->code = program_end(probed->program);
+}
+
+void probe_run(struct probed *probed, const char *const *args)
+{
+    probe_start(probed, args);
+    probe_end(probed);
 }
 
 const char *probe_text(const struct probed *probed)

@@ -24,6 +24,10 @@ struct probed {
     int code; /* exit code */
 };
 void probe_run(struct probed *probed, const char *const *args);
+
+/* The same in two steps. */
+void probe_start(struct probed *probed, const char *const *args);
+void probe_end(struct probed *probed);
 /* On stdout or stderr. */
 bool probe_says(const struct probed *probed, const char *text);
 const char *probe_text(const struct probed *probed); /* stdout */

@@ -65,9 +65,18 @@ build_preset() (
 start_wine() {
     export WINEPREFIX=$VHU_ROOT/build/wine
     export WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml=d;winemenubuilder.exe=d"
-    [[ -e $WINEPREFIX/ready ]] || rm -rf "$WINEPREFIX"
-    mkdir -p "$WINEPREFIX"
+    [[ -e $WINEPREFIX/ready ]] || make_wine_prefix
     wineserver -p || true # there may be one already
     wine winecfg -v win10 </dev/null >/dev/null 2>&1
+}
+
+# All of it is there when the server has ended; a program that came before would
+# find a system without paths and folders.
+make_wine_prefix() {
+    rm -rf "$WINEPREFIX"
+    mkdir -p "$WINEPREFIX"
+    wineboot -i </dev/null >/dev/null 2>&1
+    wineserver -w
+    grep -q '^"TEMP"=' "$WINEPREFIX/user.reg" || die "Wine could not be set up in $WINEPREFIX"
     touch "$WINEPREFIX/ready"
 }

@@ -9,12 +9,17 @@ VIRTIOFSD=/usr/lib/qemu/virtiofsd
 serve() {
     rm -f "$SOCKET"
     spawn backend 60 "$@"
-    wait_until 20 listens_or_died || fail "no socket after 20 s"
-    [[ -S $SOCKET ]] || fail "the back-end ended at once"
+    wait_until 20 listens_or_died || fail "nobody listens after 20 s"
+    listens || fail "the back-end ended at once"
 }
 
 listens_or_died() {
-    [[ -S $SOCKET ]] || backend_died
+    listens || backend_died
+}
+
+# A socket file is there before its socket listens; the flag tells.
+listens() {
+    awk -v path="$SOCKET" '$4 == "00010000" && $8 == path { n++ } END { exit !n }' /proc/net/unix
 }
 
 # As a RUNNER: starts the command again whenever it ends. Many serve one front-end, and some die.

@@ -6,54 +6,50 @@
 #include <string.h>
 #include <uv.h>
 #include <windows.h>
-#include <winternl.h>
 
-/* What no header has: the answer to SystemExtendedHandleInformation. */
-enum { EXTENDED_HANDLES = 64, LENGTH_MISMATCH = (int)0xc0000004 };
+/* Wine gives out the lowest that is free. */
+enum { HANDLE_STEP = 4, LONGEST_GAP = 48 };
 
-struct handle_entry {
-    void *object;
-    ULONG_PTR process;
-    ULONG_PTR handle;
-    ULONG access;
-    USHORT other[2];
-    ULONG others[2];
-};
-
-struct handle_list {
-    ULONG_PTR n;
-    ULONG_PTR reserved;
-    struct handle_entry entries[1];
-};
-
-static int count_of(const struct handle_list *list, ULONG_PTR process)
+static bool is_open_in(HANDLE process, HANDLE value)
 {
-    int n = 0;
+    HANDLE copy;
 
-    for (ULONG_PTR i = 0; i < list->n; i++)
-        n += list->entries[i].process == process;
+    if (!DuplicateHandle(process, value, GetCurrentProcess(), &copy, 0, FALSE,
+                         DUPLICATE_SAME_ACCESS))
+        return false;
+    CloseHandle(copy);
+    return true;
+}
+
+/*
+ * Wine's GetProcessHandleCount() says that there are none, and its list of all handles ends its
+ * server when some process is just beginning: there each value is tried.
+ */
+static int count_in(HANDLE process)
+{
+    bool own = process == GetCurrentProcess();
+    DWORD told = 0;
+    int n = 0, gap = 0;
+
+    if (GetProcessHandleCount(process, &told) && told > 0)
+        return (int)told;
+    for (intptr_t value = HANDLE_STEP; gap < LONGEST_GAP; value += HANDLE_STEP) {
+        bool open = own ? sys_handle_is_open((HANDLE)value) : is_open_in(process, (HANDLE)value);
+
+        n += open;
+        gap = open ? 0 : gap + 1;
+    }
     return n;
 }
 
-/* Not by GetProcessHandleCount(), which under Wine says that there are none. */
 int sys_count_handles_of(int process)
 {
-    int n = -1;
+    HANDLE handle =
+        OpenProcess(PROCESS_QUERY_INFORMATION | PROCESS_DUP_HANDLE, FALSE, (DWORD)process);
+    int n = handle ? count_in(handle) : -1;
 
-    for (ULONG len = 1 << 16; n < 0; len *= 2) {
-        struct handle_list *list = malloc(len);
-        NTSTATUS status;
-
-        if (!list)
-            return -1;
-        status =
-            NtQuerySystemInformation((SYSTEM_INFORMATION_CLASS)EXTENDED_HANDLES, list, len, NULL);
-        if (NT_SUCCESS(status))
-            n = count_of(list, (ULONG_PTR)process);
-        free(list);
-        if (!NT_SUCCESS(status) && status != LENGTH_MISMATCH)
-            return -1;
-    }
+    if (handle)
+        CloseHandle(handle);
     return n;
 }
 
@@ -121,7 +117,7 @@ int sys_count_handles(void)
         use_pool();
         warm = true;
     }
-    return sys_count_handles_of((int)GetCurrentProcessId());
+    return count_in(GetCurrentProcess());
 }
 
 vhu_handle sys_handle_new(void)

@@ -64,7 +64,7 @@ bool vhu__queue_break(vhu_queue *queue, const char *format, ...)
     va_start(args, format);
     vsnprintf(queue->error, sizeof(queue->error), format, args);
     va_end(args);
-    queue->ops = &none_ops;
+    queue->ops = none_ops;
     return false;
 }
 
@@ -75,7 +75,7 @@ int vhu_queue_new(vhu_queue **out)
     *out = calloc(1, sizeof(**out));
     if (!*out)
         return VHU_ENOMEM;
-    (*out)->ops = &none_ops;
+    (*out)->ops = none_ops;
     return 0;
 }
 
@@ -106,9 +106,15 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
     if ((c.features & UNKNOWN_FEATURES) ||
         (VHU__BIG_ENDIAN && !(c.features & VHU_BIT(VHU_F_VERSION_1))))
         return VHU_ENOSYS;
-    r = vhu__queue_split_start(queue, &c);
+    queue->layout = &vhu__split_layout;
+    r = queue->layout->start(queue, &c);
     if (r < 0)
         return r;
+    queue->ops = queue->layout->ops;
+    if (queue->tracked) {
+        queue->ops.take = vhu__tracked_take;
+        queue->ops.complete = vhu__tracked_complete;
+    }
     queue->memory = c.memory;
     queue->window = (vhu__window){0};
     queue->num = c.num;
@@ -123,7 +129,7 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
 
 void vhu_queue_stop(vhu_queue *queue)
 {
-    queue->ops = &none_ops;
+    queue->ops = none_ops;
     queue->running = false;
     queue->in_use = 0;
     queue->uncalled = 0;
@@ -154,30 +160,30 @@ const char *vhu_queue_error(const vhu_queue *queue)
 
 int vhu_queue_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
 {
-    return queue->ops->take(queue, chains, n);
+    return queue->ops.take(queue, chains, n);
 }
 
 void vhu_queue_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 {
-    queue->ops->complete(queue, chains, n);
+    queue->ops.complete(queue, chains, n);
 }
 
 bool vhu_queue_needs_call(vhu_queue *queue)
 {
-    return queue->ops->needs_call(queue);
+    return queue->ops.needs_call(queue);
 }
 
 bool vhu_queue_has_avail(vhu_queue *queue)
 {
-    return queue->ops->has_avail(queue);
+    return queue->ops.has_avail(queue);
 }
 
 void vhu_queue_disable_kicks(vhu_queue *queue)
 {
-    queue->ops->disable_kicks(queue);
+    queue->ops.disable_kicks(queue);
 }
 
 bool vhu_queue_enable_kicks(vhu_queue *queue)
 {
-    return queue->ops->enable_kicks(queue);
+    return queue->ops.enable_kicks(queue);
 }

@@ -38,8 +38,24 @@ typedef struct vhu__queue_ops {
     bool (*enable_kicks)(vhu_queue *queue);
 } vhu__queue_ops;
 
+typedef struct vhu__queue_layout {
+    vhu__queue_ops ops; /* of a ring without hooks */
+    /* Locate the parts of the ring. Errors as vhu_queue_start(). */
+    int (*start)(vhu_queue *queue, const vhu_queue_config *config);
+    /*
+     * What completing is made of if there are hooks: reports of what the device wrote for a
+     * request; used entries, still unseen; their becoming seen.
+     */
+    bool (*report_dirty)(vhu_queue *queue, const vhu_chain *chain);
+    void (*fill)(vhu_queue *queue, const vhu_chain *chains, uint32_t n);
+    void (*publish)(vhu_queue *queue, const vhu_chain *chains, uint32_t n);
+} vhu__queue_layout;
+
+extern const vhu__queue_layout vhu__split_layout;
+
 struct vhu_queue {
-    const vhu__queue_ops *ops; /* of the layout; of no ring while it is stopped or broken */
+    vhu__queue_ops ops; /* of no ring while it is stopped or broken */
+    const vhu__queue_layout *layout;
     const volatile vhu__desc *desc;
     const volatile vhu__desc *indirect_from; /* the same if there may be indirect tables, or NULL */
     const vhu__avail *avail;
@@ -71,7 +87,16 @@ int vhu__queue_set_hooks(vhu_queue *queue, const vhu__queue_hooks *hooks);
 /* The ring is broken from now on. Returns false. */
 bool vhu__queue_break(vhu_queue *queue, const char *format, ...) VHU__PRINTF(2, 3);
 
-/* Locate the parts of a split ring and choose its ops. Errors as vhu_queue_start(). */
-int vhu__queue_split_start(vhu_queue *queue, const vhu_queue_config *config);
+/* --- a ring with hooks --- */
+
+int vhu__tracked_take(vhu_queue *queue, vhu_chain *chains, uint32_t n);
+void vhu__tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n);
+
+static inline void vhu__report_used(const vhu_queue *queue, const void *at, uint64_t len)
+{
+    if (queue->tracked && queue->hooks.used_dirty)
+        queue->hooks.used_dirty(
+            queue->hooks.self, (uint64_t)((const uint8_t *)at - (const uint8_t *)queue->used), len);
+}
 
 #endif

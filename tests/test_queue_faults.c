@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a split ring does with a driver that breaks the rules. */
+/* What a ring does with a driver that breaks the rules: here the split one's, and a race. */
 #include <stdatomic.h>
 #include <string.h>
 #include <uv.h>
@@ -182,37 +182,36 @@ static const struct {
 } faults[] = {
     {fault_head, DIRECT, 0, "descriptor 16 is asked for, the ring has 16"},
     {fault_next, DIRECT, 0, "descriptor 16 is asked for, the ring has 16"},
-    {fault_next_of_table, INDIRECT, VHU_QUEUE_FEATURES,
-     "descriptor 3 is asked for, the table has 3"},
+    {fault_next_of_table, INDIRECT, SPLIT, "descriptor 3 is asked for, the table has 3"},
     {fault_loop, DIRECT, 0, "loop: more than the 16 of the ring"},
-    {fault_loop, INDIRECT, VHU_QUEUE_FEATURES, "loop: more than the 3 of the table"},
+    {fault_loop, INDIRECT, SPLIT, "loop: more than the 3 of the table"},
     {fault_empty_loop, DIRECT, 0, "loop: more than the 16 of the ring"},
-    {fault_empty_loop, INDIRECT, VHU_QUEUE_FEATURES, "loop: more than the 3 of the table"},
+    {fault_empty_loop, INDIRECT, SPLIT, "loop: more than the 3 of the table"},
     {fault_order, DIRECT, 0, "readable descriptor after a writable one"},
-    {fault_order, INDIRECT, VHU_QUEUE_FEATURES, "readable descriptor after a writable one"},
+    {fault_order, INDIRECT, SPLIT, "readable descriptor after a writable one"},
     {fault_addr, DIRECT, 0, "512 bytes at 0x1234 lie outside"},
-    {fault_addr, INDIRECT, VHU_QUEUE_FEATURES, "512 bytes at 0x1234 lie outside"},
+    {fault_addr, INDIRECT, SPLIT, "512 bytes at 0x1234 lie outside"},
     {fault_addr_behind, DIRECT, 0, "512 bytes at 0x48000000 lie outside"},
     {fault_len, DIRECT, 0, "1 bytes at 0x48000000 lie outside"},
     {fault_addr_wraps, DIRECT, 0, "512 bytes at 0xfffffffffffffff5 lie outside"},
     {fault_len_wraps, DIRECT, 0, "at 0x48000000 lie outside"},
     {fault_capacity, DIRECT, 0, "more than 2 buffers"},
-    {fault_capacity, INDIRECT, VHU_QUEUE_FEATURES, "more than 2 buffers"},
+    {fault_capacity, INDIRECT, SPLIT, "more than 2 buffers"},
     {fault_no_capacity, DIRECT, 0, "more than 0 buffers"},
     {fault_too_far_ahead, DIRECT, 0, "available index 17 is 17 ahead of 0, the ring has 16"},
     {fault_backwards, DIRECT, 0, "available index 65535 is 65535 ahead of 0, the ring has 16"},
     {fault_not_negotiated, DIRECT, 0, "the feature was not negotiated"},
-    {fault_nested, INDIRECT, VHU_QUEUE_FEATURES, "in an indirect table itself"},
-    {fault_nested_first, INDIRECT, VHU_QUEUE_FEATURES, "in an indirect table itself"},
-    {fault_own_table, INDIRECT, VHU_QUEUE_FEATURES, "its table is the ring's own"},
-    {fault_indirect_next, INDIRECT, VHU_QUEUE_FEATURES, "it has a next descriptor"},
-    {fault_table_empty, INDIRECT, VHU_QUEUE_FEATURES, "(0 bytes at"},
-    {fault_table_odd, INDIRECT, VHU_QUEUE_FEATURES, "(40 bytes at"},
-    {fault_table_large, INDIRECT, VHU_QUEUE_FEATURES, "more than 32768 descriptors"},
-    {fault_table_huge, INDIRECT, VHU_QUEUE_FEATURES, "more than 32768 descriptors"},
-    {fault_table_outside, INDIRECT, VHU_QUEUE_FEATURES, "16 bytes at 0x1000 lie outside"},
-    {fault_table_half_outside, INDIRECT, VHU_QUEUE_FEATURES, "16 bytes at 0x48000000 lie outside"},
-    {fault_table_wraps, INDIRECT, VHU_QUEUE_FEATURES, "its address wraps round"},
+    {fault_nested, INDIRECT, SPLIT, "in an indirect table itself"},
+    {fault_nested_first, INDIRECT, SPLIT, "in an indirect table itself"},
+    {fault_own_table, INDIRECT, SPLIT, "its table is the ring's own"},
+    {fault_indirect_next, INDIRECT, SPLIT, "it has a next descriptor"},
+    {fault_table_empty, INDIRECT, SPLIT, "(0 bytes at"},
+    {fault_table_odd, INDIRECT, SPLIT, "(40 bytes at"},
+    {fault_table_large, INDIRECT, SPLIT, "more than 32768 descriptors"},
+    {fault_table_huge, INDIRECT, SPLIT, "more than 32768 descriptors"},
+    {fault_table_outside, INDIRECT, SPLIT, "16 bytes at 0x1000 lie outside"},
+    {fault_table_half_outside, INDIRECT, SPLIT, "16 bytes at 0x48000000 lie outside"},
+    {fault_table_wraps, INDIRECT, SPLIT, "its address wraps round"},
 };
 
 static void test_faults(void **state)
@@ -307,8 +306,12 @@ static void test_long_request(void **state)
 }
 
 /* --- a guest that goes on writing --- */
+
 typedef struct spoiler {
-    volatile vhu__desc *desc;
+    volatile uint64_t *addr;
+    volatile uint32_t *len;
+    volatile uint16_t *flags;
+    uint16_t good_flags;
     _Atomic bool stop;
 } spoiler;
 
@@ -316,59 +319,79 @@ typedef struct spoiler {
 static void spoil(void *arg)
 {
     spoiler *s = arg;
-    const uint64_t good = s->desc->addr;
+    const uint64_t good = *s->addr;
 
     while (!atomic_load(&s->stop)) {
-        s->desc->len = 0xfffff000;
-        s->desc->addr = UINT64_MAX - 0x1000;
-        s->desc->flags = VHU__DESC_WRITE | VHU__DESC_INDIRECT;
-        s->desc->len = 512;
-        s->desc->addr = good;
-        s->desc->flags = VHU__DESC_WRITE | VHU__DESC_NEXT;
+        *s->len = 0xfffff000;
+        *s->addr = UINT64_MAX - 0x1000;
+        *s->flags = s->good_flags ^ (VHU__DESC_NEXT | VHU__DESC_INDIRECT);
+        *s->len = 512;
+        *s->addr = good;
+        *s->flags = s->good_flags;
+    }
+}
+
+/* Make the same request available once more, in a ring that was started anew. */
+static void offer_again(rig *r, uint16_t head)
+{
+    vhu_queue_stop(r->queue);
+    if (r->ring.is_packed) {
+        vhu__store_release_u16(&r->ring.packed[0].flags, r->ring.first_flags);
+    } else {
+        r->ring.avail->ring[0] = head;
+        vhu__store_release_u16(&r->ring.avail->idx, 1);
+    }
+    assert_int_equal(vhu_queue_start(r->queue, &r->config), 0);
+}
+
+static void check_in_memory(const rig *r, const vhu_chain *c)
+{
+    const uint8_t *low[2];
+
+    for (uint64_t i = 0; i < 2; i++)
+        low[i] = device_at(r, DRIVER_GUEST_BASE + i * REGION_SIZE);
+    for (uint32_t k = 0; k < c->num_readable + c->num_writable; k++) {
+        const uint8_t *base = c->bufs[k].base;
+        bool second = base < low[0] || base - low[0] >= (int64_t)REGION_SIZE;
+        uint64_t in = (uint64_t)(base - low[second]);
+
+        assert_true(in < REGION_SIZE && c->bufs[k].len <= REGION_SIZE - in);
     }
 }
 
 /* Whatever is taken lies in memory, and is what was checked. */
-static void test_racing_guest(void **state)
+static void race(uint64_t layout)
 {
-    rig *r = rig_new(16, VHU_QUEUE_FEATURES);
+    rig *r = rig_new(16, layout);
     uint16_t head = add_request(r, false);
-    spoiler s = {.desc = desc_of(r, head, 1)};
-    const uint8_t *low[2];
+    vhu__desc *split = desc_of(r, head, layout == SPLIT);
+    vhu__packed_desc *packed = &r->ring.packed[1];
+    spoiler s = {.addr = layout == SPLIT ? &split->addr : &packed->addr,
+                 .len = layout == SPLIT ? &split->len : &packed->len,
+                 .flags = layout == SPLIT ? &split->flags : &packed->flags};
     uv_thread_t thread;
 
-    (void)state;
-    if (RACES_ARE_REPORTED) {
-        rig_free(r);
-        skip();
-    }
-    for (int i = 0; i < 2; i++)
-        low[i] = device_at(r, DRIVER_GUEST_BASE + (uint64_t)i * REGION_SIZE);
+    s.good_flags = *s.flags;
     assert_int_equal(uv_thread_create(&thread, spoil, &s), 0);
-    for (int i = 0; i < 200000; i++) {
-        r->ring.avail->ring[i % 16] = head;
-        vhu__store_release_u16(&r->ring.avail->idx, (uint16_t)(i + 1));
+    for (int i = 0; i < 100000; i++) {
+        offer_again(r, head);
         if (take(r, 1) == 1) {
-            const vhu_chain *c = &r->chains[0];
-
-            for (uint32_t k = 0; k < c->num_readable + c->num_writable; k++) {
-                const uint8_t *base = c->bufs[k].base;
-                uint64_t in =
-                    (uint64_t)(base -
-                               low[base - low[0] < 0 || base - low[0] >= (int64_t)REGION_SIZE]);
-
-                assert_true(in < REGION_SIZE && c->bufs[k].len <= REGION_SIZE - in);
-            }
+            check_in_memory(r, &r->chains[0]);
             vhu_queue_complete(r->queue, r->chains, 1);
-        } else {
-            vhu_queue_stop(r->queue);
-            r->config.base = (uint16_t)(i + 1);
-            assert_int_equal(vhu_queue_start(r->queue, &r->config), 0);
         }
     }
     atomic_store(&s.stop, true);
     uv_thread_join(&thread);
     rig_free(r);
+}
+
+static void test_racing_guest(void **state)
+{
+    (void)state;
+    if (RACES_ARE_REPORTED)
+        skip();
+    race(SPLIT);
+    race(PACKED);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What those are told who keep a record of a split ring. */
+/* What those are told who keep a record of a ring. */
 #include "queue_internal.h"
 #include "support/queue_rig.h"
 #include "util.h"
@@ -10,10 +10,10 @@ typedef struct record {
 } record;
 
 typedef struct recorder {
+    rig *r;
     record records[64];
     size_t n;
-    const uint16_t *used_idx;
-    uint16_t used_at_completing, used_at_completed;
+    bool used_at_completing, used_at_completed; /* whether the driver can see it */
 } recorder;
 
 static void put(recorder *rec, char what, uint64_t a, uint64_t b)
@@ -22,9 +22,9 @@ static void put(recorder *rec, char what, uint64_t a, uint64_t b)
     rec->records[rec->n++] = (record){what, a, b};
 }
 
-static void on_taken(void *self, uint16_t head)
+static void on_taken(void *self, const vhu_chain *chain)
 {
-    put(self, 't', head, 0);
+    put(self, 't', chain->head, 0);
 }
 
 static void on_dirty(void *self, uint64_t guest_addr, uint64_t len)
@@ -36,7 +36,7 @@ static void on_completing(void *self, const vhu_chain *chains, uint32_t n)
 {
     recorder *rec = self;
 
-    rec->used_at_completing = *rec->used_idx;
+    rec->used_at_completing = driver_ring_has_used(&rec->r->ring);
     put(rec, 'c', chains[0].head, n);
 }
 
@@ -45,13 +45,18 @@ static void on_completed(void *self, const vhu_chain *chains, uint32_t n, uint16
     recorder *rec = self;
 
     (void)chains;
-    rec->used_at_completed = *rec->used_idx;
+    rec->used_at_completed = driver_ring_has_used(&rec->r->ring);
     put(rec, 'C', n, used_idx);
 }
 
-static void on_used_dirty(void *self, uint64_t offset, uint64_t len)
+/* By the guest's address. */
+static void on_used_dirty(void *self, const void *at, uint64_t len)
 {
-    put(self, 'u', offset, len);
+    recorder *rec = self;
+    uint64_t addr;
+
+    assert_int_equal(vhu_memory_guest_addr(rec->r->device, at, &addr), 0);
+    put(rec, 'u', addr, len);
 }
 
 static void expect(recorder *rec, const record *wanted, size_t n)
@@ -74,29 +79,37 @@ static void hook(rig *r, recorder *rec)
     vhu_queue_stop(r->queue);
     assert_int_equal(vhu__queue_set_hooks(r->queue, &hooks), 0);
     assert_int_equal(vhu_queue_start(r->queue, &r->config), 0);
-    rec->used_idx = &r->ring.used->idx;
+    rec->r = r;
 }
 
-static void test_hooks(void **state)
+/* Three requests, the last one over a border of regions; all of them taken. */
+static void take_three(rig *r, recorder *rec, uint16_t *heads)
 {
-    rig *r = rig_new_at(16, VHU_QUEUE_FEATURES, 15);
     const uint64_t border = DRIVER_GUEST_BASE + REGION_SIZE;
     const driver_buf over[] = {{0, 0, true}, {border - 8, 16, true}};
-    recorder rec = {.n = 0};
-    uint16_t heads[3];
 
-    (void)state;
-    hook(r, &rec);
+    hook(r, rec);
     heads[0] = add_request(r, false);
     heads[1] = add_request(r, true);
     heads[2] = (uint16_t)driver_ring_add(&r->ring, over, 2);
     driver_ring_publish(&r->ring);
     assert_int_equal(take(r, CHAINS), 3);
-    expect(&rec, (record[]){{'t', heads[0], 0}, {'t', heads[1], 0}, {'t', heads[2], 0}}, 3);
-
+    expect(rec, (record[]){{'t', heads[0], 0}, {'t', heads[1], 0}, {'t', heads[2], 0}}, 3);
     r->chains[0].written = 513;
     r->chains[1].written = 100;
     r->chains[2].written = 12;
+}
+
+static void test_hooks(void **state)
+{
+    rig *r = rig_new_at(16, SPLIT, 15);
+    const uint64_t border = DRIVER_GUEST_BASE + REGION_SIZE;
+    const uint64_t used = r->ring.used_addr;
+    recorder rec = {.n = 0};
+    uint16_t heads[3];
+
+    (void)state;
+    take_three(r, &rec, heads);
     vhu_queue_complete(r->queue, r->chains, 3);
     /* What was written and no more; the 16th entry of the used ring, then the first two. */
     expect(&rec,
@@ -105,17 +118,63 @@ static void test_hooks(void **state)
                       {'d', r->data + 4096, 100},
                       {'d', border - 8, 8},
                       {'d', border, 4},
-                      {'u', 4 + 15 * 8, 8},
-                      {'u', 4, 8},
-                      {'u', 12, 8},
+                      {'u', used + 4 + 15 * 8, 8},
+                      {'u', used + 4, 8},
+                      {'u', used + 12, 8},
                       {'c', heads[0], 3},
-                      {'u', 2, 2},
+                      {'u', used + 2, 2},
                       {'C', 3, 18}},
            11);
-    assert_int_equal(rec.used_at_completing, 15);
-    assert_int_equal(rec.used_at_completed, 18);
+    assert_false(rec.used_at_completing);
+    assert_true(rec.used_at_completed);
     vhu_queue_enable_kicks(r->queue);
-    expect(&rec, (record[]){{'u', 4 + 16 * 8, 2}}, 1);
+    expect(&rec, (record[]){{'u', used + 4 + 16 * 8, 2}}, 1);
+    rig_free(r);
+}
+
+/*
+ * Requests of three, one and two descriptors, used in another order: those that are used overwrite
+ * those that are out, which are told of nonetheless.
+ */
+static void test_hooks_packed(void **state)
+{
+    rig *r = rig_new_at(16, PACKED, VHU__POS_WRAP | 13);
+    const uint64_t border = DRIVER_GUEST_BASE + REGION_SIZE;
+    const uint64_t desc = r->ring.desc_addr;
+    recorder rec = {.n = 0};
+    uint16_t heads[3];
+
+    (void)state;
+    take_three(r, &rec, heads);
+    vhu_queue_complete(r->queue, &r->chains[1], 2);
+    expect(&rec,
+           (record[]){{'d', r->data + 4096, 100},
+                      {'d', border - 8, 8},
+                      {'d', border, 4},
+                      {'u', desc + 13 * 16, 16},
+                      {'u', desc + 14 * 16, 16},
+                      {'c', heads[1], 2},
+                      {'C', 2, 0}},
+           7);
+    assert_false(rec.used_at_completing);
+    assert_true(rec.used_at_completed);
+    vhu_queue_complete(r->queue, &r->chains[0], 1);
+    expect(&rec,
+           (record[]){{'d', r->data + 4096, 512},
+                      {'d', r->data + 8192, 1},
+                      {'u', desc, 16},
+                      {'c', heads[0], 1},
+                      {'C', 1, 3}},
+           5);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(driver_ring_reap(&r->ring, NULL), heads[(i + 1) % 3]);
+    vhu_queue_enable_kicks(r->queue);
+    vhu_queue_disable_kicks(r->queue);
+    expect(&rec,
+           (record[]){{'u', r->ring.used_addr, 2},
+                      {'u', r->ring.used_addr + 2, 2},
+                      {'u', r->ring.used_addr + 2, 2}},
+           3);
     rig_free(r);
 }
 
@@ -123,7 +182,8 @@ static void test_hooks(void **state)
 static void test_some_hooks(void **state)
 {
     rig *r = rig_new(16, 0);
-    recorder rec = {.n = 0};
+    recorder rec = {.r = r};
+    const uint64_t used = r->ring.used_addr;
     const vhu__queue_hooks used_only = {.self = &rec, .used_dirty = on_used_dirty};
     const vhu__queue_hooks none = {.self = NULL};
     const vhu__queue_hooks *const hooks[] = {&used_only, &none, NULL};
@@ -132,7 +192,7 @@ static void test_some_hooks(void **state)
     hook(r, &rec);
     vhu_queue_disable_kicks(r->queue);
     vhu_queue_enable_kicks(r->queue);
-    expect(&rec, (record[]){{'u', 0, 2}, {'u', 0, 2}}, 2);
+    expect(&rec, (record[]){{'u', used, 2}, {'u', used, 2}}, 2);
 
     for (size_t i = 0; i < VHU__COUNT(hooks); i++) {
         vhu_queue_stop(r->queue);
@@ -194,7 +254,7 @@ static void test_changed_meanwhile(void **state)
 
     (void)state;
     for (size_t i = 0; i < VHU__COUNT(changes); i++) {
-        rig *r = rig_new(16, VHU_QUEUE_FEATURES);
+        rig *r = rig_new(16, SPLIT);
         recorder rec = {.n = 0};
         uint16_t head = add_request(r, changes[i].indirect);
 
@@ -215,12 +275,57 @@ static void test_changed_meanwhile(void **state)
     }
 }
 
+static void change_packed_addr(vhu__packed_desc *desc)
+{
+    desc->addr = 0x1234;
+}
+
+static void change_packed_to_indirect(vhu__packed_desc *desc)
+{
+    desc->flags = VHU__DESC_INDIRECT | VHU__DESC_WRITE;
+    desc->addr = 0x1234;
+}
+
+/* Of a packed ring only tables are read once more. */
+static void test_table_changed_meanwhile(void **state)
+{
+    static const struct {
+        void (*change)(vhu__packed_desc *desc);
+        const char *text;
+    } changes[] = {{change_packed_addr, "512 bytes at 0x1234"},
+                   {change_packed_to_indirect, "512 bytes at 0x1234"}};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * VHU__COUNT(changes); i++) {
+        rig *r = rig_new(16, PACKED);
+        recorder rec = {.n = 0};
+        bool indirect = i % 2 == 0;
+        uint16_t head = add_request(r, indirect);
+
+        hook(r, &rec);
+        driver_ring_publish(&r->ring);
+        assert_int_equal(take(r, 1), 1);
+        rec.n = 0;
+        changes[i / 2].change(driver_ring_packed(&r->ring, head, 1));
+        r->chains[0].written = 513;
+        vhu_queue_complete(r->queue, r->chains, 1);
+        if (indirect)
+            assert_broken(r, changes[i / 2].text);
+        else
+            assert_int_equal(driver_ring_reap(&r->ring, NULL), head);
+        assert_int_equal(vhu_queue_in_use(r->queue), 0);
+        rig_free(r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         leakcheck_test(test_hooks),
+        leakcheck_test(test_hooks_packed),
         leakcheck_test(test_some_hooks),
         leakcheck_test(test_changed_meanwhile),
+        leakcheck_test(test_table_changed_meanwhile),
     };
 
     return cmocka_run_group_tests_name("queue_hooks", tests, NULL, NULL);

@@ -82,7 +82,7 @@ static void drive(duel *d)
         if (any || done == REQUESTS)
             continue;
         driver_ring_enable_calls(&r->ring, true);
-        if (vhu__load_acquire_u16(&r->ring.used->idx) == r->ring.used_idx) {
+        if (!driver_ring_has_used(&r->ring)) {
             vhu_event_wait(d->call, -1);
             vhu_event_clear(d->call);
         }
@@ -91,11 +91,17 @@ static void drive(duel *d)
 
 static void test_two_threads(void **state)
 {
-    static const uint64_t features[] = {VHU_BIT(VHU_F_RING_INDIRECT_DESC), VHU_QUEUE_FEATURES};
+    static const struct {
+        uint64_t features;
+        uint16_t index;
+    } rings[] = {{VHU_BIT(VHU_F_RING_INDIRECT_DESC), 60000},
+                 {SPLIT, 60000},
+                 {VHU_BIT(VHU_F_RING_INDIRECT_DESC) | PLAIN_PACKED, VHU__POS_START},
+                 {PACKED, 31}};
 
     (void)state;
-    for (size_t i = 0; i < VHU__COUNT(features); i++) {
-        duel d = {.r = rig_new_at(32, features[i], 60000)};
+    for (size_t i = 0; i < VHU__COUNT(rings); i++) {
+        duel d = {.r = rig_new_at(32, rings[i].features, rings[i].index)};
         uv_thread_t device;
 
         assert_int_equal(vhu_event_new(&d.kick), 0);

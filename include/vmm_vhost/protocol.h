@@ -146,7 +146,8 @@ enum {
     VHU_F_PROTOCOL_FEATURES = 30,
     VHU_F_VERSION_1 = 32,
     VHU_F_ACCESS_PLATFORM = 33,
-    VHU_F_RING_PACKED = 34
+    VHU_F_RING_PACKED = 34,
+    VHU_F_IN_ORDER = 35
 };
 
 /* The mask of a bit number, for features of either kind. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The device's side of a virtqueue in guest memory (virtio 1.x, "Split Virtqueues"), with indirect
- * descriptors and EVENT_IDX. Neither the guest nor the front-end is trusted: whatever breaks a
- * rule breaks the ring, and only the ring.
+ * The device's side of a virtqueue in guest memory (virtio 1.x), split or packed, with indirect
+ * descriptors, EVENT_IDX and IN_ORDER. Neither the guest nor the front-end is trusted: whatever
+ * breaks a rule breaks the ring, and only the ring.
  *
  * A turn of a device: take what is available, do it, complete it, and call the driver if
  * vhu_queue_needs_call() says so; before sleeping, enable kicks and look again.
@@ -23,7 +23,8 @@ extern "C" {
 
 /* Virtio feature bits that vhu_queue implements: for a device's offer. */
 #define VHU_QUEUE_FEATURES                                                                         \
-    (VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(VHU_F_RING_INDIRECT_DESC) | VHU_BIT(VHU_F_RING_EVENT_IDX))
+    (VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(VHU_F_RING_INDIRECT_DESC) |                                \
+     VHU_BIT(VHU_F_RING_EVENT_IDX) | VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER))
 
 /*
  * One request of the driver. The caller provides `bufs` and `capacity`; vhu_queue_take() fills the
@@ -38,7 +39,8 @@ typedef struct vhu_chain {
     uint32_t num_writable;
     uint32_t head;    /* names the request to the driver */
     uint32_t written; /* the device: bytes it wrote, set before vhu_queue_complete() */
-    uint32_t reserved;
+    uint16_t place;   /* the ring's own, and the next, too: where it is in the ring */
+    uint16_t span;
     uint64_t readable_len; /* bytes */
     uint64_t writable_len; /* bytes */
 } vhu_chain;
@@ -48,7 +50,7 @@ typedef struct vhu_queue_config {
     const vhu_memory *memory; /* borrowed until vhu_queue_stop() */
     uint64_t features;        /* virtio features that the driver acknowledged */
     uint32_t num;             /* descriptors */
-    uint32_t base;            /* next available index, as of SET_VRING_BASE */
+    uint32_t base;            /* as of SET_VRING_BASE */
     vhu_vring_addr addr;      /* the front-end's user addresses; index is not looked at */
 } vhu_queue_config;
 
@@ -56,9 +58,10 @@ VHU_API int vhu_queue_new(vhu_queue **out);
 VHU_API void vhu_queue_free(vhu_queue *queue);
 
 /*
- * Begin to serve a ring, at a base or, after vhu_queue_stop(), on other memory. The used index is
- * read from the ring. VHU_EFAULT: a part of the ring does not lie in one region; VHU_EINVAL: bad
- * size or alignment; VHU_ENOSYS: a feature that is not implemented; VHU_ESTATE: running.
+ * Begin to serve a ring, at a base or, after vhu_queue_stop(), on other memory. A split ring's
+ * used index is read from the ring, and its base is that of what is available. VHU_EFAULT: a part
+ * of the ring does not lie in one region; VHU_EINVAL: bad size or alignment; VHU_ENOSYS: a feature
+ * that is not implemented; VHU_ESTATE: running.
  */
 VHU_API int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config);
 
@@ -70,7 +73,11 @@ VHU_API void vhu_queue_stop(vhu_queue *queue);
 
 VHU_API bool vhu_queue_is_running(const vhu_queue *queue);
 
-/* Next available index, free running. Kept by vhu_queue_stop(). */
+/*
+ * As of GET_VRING_BASE; kept by vhu_queue_stop(). Of a split ring the next available index, free
+ * running; of a packed ring the positions of what is available next (bits 0 to 14, wrap counter in
+ * bit 15) and used next (bits 16 to 30, and 31).
+ */
 VHU_API uint32_t vhu_queue_base(const vhu_queue *queue);
 
 /* Requests that were taken and not completed yet. */
@@ -85,8 +92,8 @@ VHU_API uint32_t vhu_queue_in_use(const vhu_queue *queue);
 VHU_API int vhu_queue_take(vhu_queue *queue, vhu_chain *chains, uint32_t n);
 
 /*
- * Give `n` requests back in this order and show them to the driver; `bufs` are not looked at.
- * A broken ring takes them in silence.
+ * Give `n` requests back in this order and show them to the driver; with IN_ORDER, each not before
+ * all that were taken before it. `bufs` are not looked at. A broken ring takes them in silence.
  */
 VHU_API void vhu_queue_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n);
 

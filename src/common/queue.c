@@ -8,10 +8,9 @@
 #include "endian.h"
 
 /* Features that would change what is in the ring or when to call, and are not implemented. */
-enum { F_NOTIFY_ON_EMPTY = 24, F_IN_ORDER = 35, F_NOTIFICATION_DATA = 38 };
+enum { F_NOTIFY_ON_EMPTY = 24, F_NOTIFICATION_DATA = 38 };
 #define UNKNOWN_FEATURES                                                                           \
-    (VHU_BIT(F_NOTIFY_ON_EMPTY) | VHU_BIT(VHU_F_ACCESS_PLATFORM) | VHU_BIT(VHU_F_RING_PACKED) |    \
-     VHU_BIT(F_IN_ORDER) | VHU_BIT(F_NOTIFICATION_DATA))
+    (VHU_BIT(F_NOTIFY_ON_EMPTY) | VHU_BIT(VHU_F_ACCESS_PLATFORM) | VHU_BIT(F_NOTIFICATION_DATA))
 
 /* --- no ring: stopped, or broken, so that the layouts need not ask --- */
 
@@ -65,6 +64,7 @@ bool vhu__queue_break(vhu_queue *queue, const char *format, ...)
     vsnprintf(queue->error, sizeof(queue->error), format, args);
     va_end(args);
     queue->ops = none_ops;
+    queue->order.complete = none_complete;
     return false;
 }
 
@@ -76,11 +76,14 @@ int vhu_queue_new(vhu_queue **out)
     if (!*out)
         return VHU_ENOMEM;
     (*out)->ops = none_ops;
+    (*out)->layout = &vhu__split_layout;
     return 0;
 }
 
 void vhu_queue_free(vhu_queue *queue)
 {
+    if (queue)
+        vhu_queue_stop(queue);
     free(queue);
 }
 
@@ -93,8 +96,33 @@ int vhu__queue_set_hooks(vhu_queue *queue, const vhu__queue_hooks *hooks)
     return 0;
 }
 
+int vhu__queue_locate(const vhu_memory *memory, const vhu__queue_part *parts, void **at)
+{
+    for (size_t i = 0; i < VHU__QUEUE_PARTS; i++) {
+        at[i] = vhu_memory_at_user(memory, parts[i].addr, parts[i].len);
+        if (!at[i])
+            return VHU_EFAULT;
+        /* Where it is here decides what the processor sees; the region need not keep alignment. */
+        if (((uintptr_t)at[i] | parts[i].addr) % parts[i].align != 0)
+            return VHU_EINVAL;
+    }
+    return 0;
+}
+
+/* What is there comes from inside to outside: layout, hooks, order. */
+static int choose_ops(vhu_queue *queue, uint64_t features)
+{
+    queue->ops = queue->layout->ops;
+    if (queue->tracked) {
+        queue->ops.take = vhu__tracked_take;
+        queue->ops.complete = vhu__tracked_complete;
+    }
+    return features & VHU_BIT(VHU_F_IN_ORDER) ? vhu__queue_order_start(queue) : 0;
+}
+
 int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
 {
+    const vhu__queue_layout *layout;
     vhu_queue_config c;
     int r;
 
@@ -106,23 +134,25 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
     if ((c.features & UNKNOWN_FEATURES) ||
         (VHU__BIG_ENDIAN && !(c.features & VHU_BIT(VHU_F_VERSION_1))))
         return VHU_ENOSYS;
-    queue->layout = &vhu__split_layout;
-    r = queue->layout->start(queue, &c);
+    layout = c.features & VHU_BIT(VHU_F_RING_PACKED) ? &vhu__packed_layout : &vhu__split_layout;
+    r = layout->start(queue, &c);
     if (r < 0)
         return r;
-    queue->ops = queue->layout->ops;
-    if (queue->tracked) {
-        queue->ops.take = vhu__tracked_take;
-        queue->ops.complete = vhu__tracked_complete;
-    }
+    queue->layout = layout;
     queue->memory = c.memory;
     queue->window = (vhu__window){0};
     queue->num = c.num;
     queue->in_use = 0;
+    queue->indirect_from = c.features & VHU_BIT(VHU_F_RING_INDIRECT_DESC) ? queue->desc : NULL;
     queue->event_idx = (c.features & VHU_BIT(VHU_F_RING_EVENT_IDX)) != 0;
     queue->called = false;
     queue->uncalled = 0;
     queue->error[0] = '\0';
+    r = choose_ops(queue, c.features);
+    if (r < 0) {
+        vhu_queue_stop(queue);
+        return r;
+    }
     queue->running = true;
     return 0;
 }
@@ -134,6 +164,9 @@ void vhu_queue_stop(vhu_queue *queue)
     queue->in_use = 0;
     queue->uncalled = 0;
     queue->memory = NULL;
+    free(queue->kept);
+    queue->kept = NULL;
+    vhu__queue_order_stop(queue);
 }
 
 bool vhu_queue_is_running(const vhu_queue *queue)
@@ -143,12 +176,12 @@ bool vhu_queue_is_running(const vhu_queue *queue)
 
 uint32_t vhu_queue_base(const vhu_queue *queue)
 {
-    return queue->avail_idx;
+    return queue->layout->base(queue);
 }
 
 uint32_t vhu_queue_in_use(const vhu_queue *queue)
 {
-    return queue->in_use;
+    return queue->in_use - queue->order.num_early;
 }
 
 const char *vhu_queue_error(const vhu_queue *queue)

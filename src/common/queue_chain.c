@@ -25,6 +25,9 @@ static uint32_t table_size(const vhu_queue *queue, const volatile vhu__desc *tab
 
 bool vhu__break_loop(vhu_queue *queue, const volatile vhu__desc *table, uint32_t count)
 {
+    if (queue->layout == &vhu__packed_layout && table == queue->desc)
+        return vhu__queue_break(
+            queue, "request of more than the %" PRIu32 " descriptors that are not out", count);
     return vhu__queue_break(queue, "descriptors form a loop: more than the %" PRIu32 " of the %s",
                             table_size(queue, table, count), table_name(queue, table));
 }

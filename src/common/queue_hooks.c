@@ -6,8 +6,12 @@ int vhu__tracked_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
 {
     int taken = queue->layout->ops.take(queue, chains, n);
 
-    for (int i = 0; queue->hooks.taken && i < taken; i++)
-        queue->hooks.taken(queue->hooks.self, (uint16_t)chains[i].head);
+    for (int i = 0; i < taken; i++) {
+        if (queue->layout->keep)
+            queue->layout->keep(queue, &chains[i]);
+        if (queue->hooks.taken)
+            queue->hooks.taken(queue->hooks.self, &chains[i]);
+    }
     return taken;
 }
 
@@ -33,6 +37,8 @@ void vhu__tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n
 
     if (n > queue->in_use)
         n = queue->in_use;
+    if (n == 0)
+        return;
     for (uint32_t i = 0; hooks->dirty && i < n; i++) {
         if (!queue->layout->report_dirty(queue, &chains[i])) {
             vhu_queue_complete(queue, chains, n); /* to the broken ring */

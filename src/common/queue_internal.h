@@ -6,8 +6,8 @@
 #include <vmm_vhost/queue.h>
 
 #include "memory_internal.h"
+#include "packed_ring.h"
 #include "util.h"
-#include "virtio_ring.h"
 
 /*
  * Called on the ring's thread; any may be NULL. A ring without hooks does not even look for them.
@@ -15,18 +15,27 @@
  */
 typedef struct vhu__queue_hooks {
     void *self;
-    /* A request was taken. */
-    void (*taken)(void *self, uint16_t head);
+    /*
+     * A request was taken. Of a packed ring, queue->kept has its `span` descriptors from `place`
+     * on, until it is completed.
+     */
+    void (*taken)(void *self, const vhu_chain *chain);
     /*
      * For each piece of guest memory that the device wrote for a request, after the fact. The
      * descriptors are read once more for this, and break the ring if they are no good any more.
      */
     void (*dirty)(void *self, uint64_t guest_addr, uint64_t len);
-    /* Requests are about to be shown to the driver; they have been, and this is the used index. */
+    /*
+     * Requests are about to be shown to the driver; they have been, and this is the used index (of
+     * a packed ring: the position, with the wrap counter in bit 15).
+     */
     void (*completing)(void *self, const vhu_chain *chains, uint32_t n);
     void (*completed)(void *self, const vhu_chain *chains, uint32_t n, uint16_t used_idx);
-    /* Bytes of the used ring were written. */
-    void (*used_dirty)(void *self, uint64_t offset, uint64_t len);
+    /*
+     * Bytes of the ring itself were written: used entries or the index, used descriptors, events.
+     * `at` is where they are here.
+     */
+    void (*used_dirty)(void *self, const void *at, uint64_t len);
 } vhu__queue_hooks;
 
 typedef struct vhu__queue_ops {
@@ -42,6 +51,9 @@ typedef struct vhu__queue_layout {
     vhu__queue_ops ops; /* of a ring without hooks */
     /* Locate the parts of the ring. Errors as vhu_queue_start(). */
     int (*start)(vhu_queue *queue, const vhu_queue_config *config);
+    uint32_t (*base)(const vhu_queue *queue);
+    /* For hooks, may be NULL: a request was taken; copy what will be overwritten. */
+    void (*keep)(vhu_queue *queue, const vhu_chain *chain);
     /*
      * What completing is made of if there are hooks: reports of what the device wrote for a
      * request; used entries, still unseen; their becoming seen.
@@ -52,24 +64,43 @@ typedef struct vhu__queue_layout {
 } vhu__queue_layout;
 
 extern const vhu__queue_layout vhu__split_layout;
+extern const vhu__queue_layout vhu__packed_layout;
+
+/* Requests that were completed too early, if the driver wants them in order. */
+typedef struct vhu__queue_order {
+    int (*take)(vhu_queue *queue, vhu_chain *chains, uint32_t n);
+    void (*complete)(vhu_queue *queue, const vhu_chain *chains, uint32_t n);
+    vhu_chain *early; /* by place; of no span: not early */
+    uint32_t num_early;
+    uint32_t oldest; /* place of the request whose turn it is */
+    uint32_t next;   /* place of the next one to take */
+} vhu__queue_order;
 
 struct vhu_queue {
     vhu__queue_ops ops; /* of no ring while it is stopped or broken */
     const vhu__queue_layout *layout;
     const volatile vhu__desc *desc;
     const volatile vhu__desc *indirect_from; /* the same if there may be indirect tables, or NULL */
+    /* Split. */
     const vhu__avail *avail;
     vhu__used *used;
     const uint16_t *used_event;
     uint16_t *avail_event;
+    /* Packed. */
+    vhu__packed_desc *packed; /* desc */
+    const vhu__packed_event *driver_event;
+    vhu__packed_event *device_event;
+    vhu__packed_desc *kept; /* with hooks: copies of those that are out */
+    uint32_t room;          /* descriptors that are not out */
+    /* Both. */
     uint32_t num;
-    uint32_t in_use;
+    uint32_t in_use;    /* requests that were taken and not shown yet */
     uint16_t avail_idx; /* next to take */
     uint16_t used_idx;  /* next to fill */
     bool event_idx;
     bool running;
     bool called;       /* since start; the first call is not suppressed by an old event word */
-    uint64_t uncalled; /* requests completed since needs_call was asked */
+    uint64_t uncalled; /* entries of the ring used since needs_call was asked */
     const vhu_memory *memory;
     vhu__window window; /* where a descriptor pointed not long ago */
     struct {
@@ -78,6 +109,7 @@ struct vhu_queue {
     } pieces; /* the indirect table that is not in one piece here */
     vhu__queue_hooks hooks;
     bool tracked;
+    vhu__queue_order order;
     char error[160];
 };
 
@@ -87,6 +119,19 @@ int vhu__queue_set_hooks(vhu_queue *queue, const vhu__queue_hooks *hooks);
 /* The ring is broken from now on. Returns false. */
 bool vhu__queue_break(vhu_queue *queue, const char *format, ...) VHU__PRINTF(2, 3);
 
+/* --- where a ring is --- */
+
+enum { VHU__QUEUE_PARTS = 3 };
+
+typedef struct vhu__queue_part {
+    uint64_t addr; /* the front-end's */
+    uint64_t len;
+    uint32_t align;
+} vhu__queue_part;
+
+/* VHU_EFAULT or VHU_EINVAL as vhu_queue_start(). */
+int vhu__queue_locate(const vhu_memory *memory, const vhu__queue_part *parts, void **at);
+
 /* --- a ring with hooks --- */
 
 int vhu__tracked_take(vhu_queue *queue, vhu_chain *chains, uint32_t n);
@@ -95,8 +140,13 @@ void vhu__tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n
 static inline void vhu__report_used(const vhu_queue *queue, const void *at, uint64_t len)
 {
     if (queue->tracked && queue->hooks.used_dirty)
-        queue->hooks.used_dirty(
-            queue->hooks.self, (uint64_t)((const uint8_t *)at - (const uint8_t *)queue->used), len);
+        queue->hooks.used_dirty(queue->hooks.self, at, len);
 }
+
+/* --- a ring in order --- */
+
+/* Wrap the ops that the queue has; VHU_ENOMEM. */
+int vhu__queue_order_start(vhu_queue *queue);
+void vhu__queue_order_stop(vhu_queue *queue);
 
 #endif

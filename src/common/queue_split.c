@@ -204,30 +204,21 @@ static bool split_enable_kicks(vhu_queue *queue)
 
 static int split_start(vhu_queue *queue, const vhu_queue_config *config)
 {
-    const struct {
-        uint64_t addr, len;
-        uint32_t align;
-    } parts[] = {
+    const vhu__queue_part parts[VHU__QUEUE_PARTS] = {
         {config->addr.desc, vhu__desc_bytes(config->num), 16},
         {config->addr.avail, vhu__avail_bytes(config->num), 2},
         {config->addr.used, vhu__used_bytes(config->num), 4},
     };
-    void *at[VHU__COUNT(parts)];
+    void *at[VHU__QUEUE_PARTS];
+    int r;
 
     if (config->num > VHU_MAX_RING_SIZE || !vhu__is_power_of_2(config->num) ||
         config->base > UINT16_MAX)
         return VHU_EINVAL;
-    for (size_t i = 0; i < VHU__COUNT(parts); i++) {
-        at[i] = vhu_memory_at_user(config->memory, parts[i].addr, parts[i].len);
-        if (!at[i])
-            return VHU_EFAULT;
-        /* Where it is here decides what the processor sees; the region need not keep alignment. */
-        if (((uintptr_t)at[i] | parts[i].addr) % parts[i].align != 0)
-            return VHU_EINVAL;
-    }
+    r = vhu__queue_locate(config->memory, parts, at);
+    if (r < 0)
+        return r;
     queue->desc = at[0];
-    queue->indirect_from =
-        config->features & VHU_BIT(VHU_F_RING_INDIRECT_DESC) ? queue->desc : NULL;
     queue->avail = at[1];
     queue->used = at[2];
     queue->used_event = &queue->avail->ring[config->num];
@@ -235,6 +226,11 @@ static int split_start(vhu_queue *queue, const vhu_queue_config *config)
     queue->avail_idx = (uint16_t)config->base;
     queue->used_idx = vhu__le16(vhu__load_relaxed_u16(&queue->used->idx));
     return 0;
+}
+
+static uint32_t split_base(const vhu_queue *queue)
+{
+    return queue->avail_idx;
 }
 
 const vhu__queue_layout vhu__split_layout = {
@@ -245,6 +241,7 @@ const vhu__queue_layout vhu__split_layout = {
             .disable_kicks = split_disable_kicks,
             .enable_kicks = split_enable_kicks},
     .start = split_start,
+    .base = split_base,
     .report_dirty = report_dirty,
     .fill = tracked_fill,
     .publish = tracked_publish,

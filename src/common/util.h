@@ -20,11 +20,14 @@
 #define VHU__PRINTF(text, first) __attribute__((__format__(__gnu_printf__, text, first)))
 #endif
 #define VHU__ALWAYS_INLINE static inline __attribute__((always_inline))
+/* What would take registers from where it is called. */
+#define VHU__NEVER_INLINE static __attribute__((noinline))
 #else
 #define vhu__likely(x) (x)
 #define vhu__unlikely(x) (x)
 #define VHU__PRINTF(text, first)
 #define VHU__ALWAYS_INLINE static inline
+#define VHU__NEVER_INLINE static
 #endif
 
 /* *sum = a + b; false if that is over 64 bits. */

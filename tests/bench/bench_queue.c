@@ -3,7 +3,8 @@
  * The descriptor path alone: take, complete and the question for a call, in one thread, against a
  * floor written by hand, which is measured in the same round.
  *
- * The driver's side is one store per turn, for both: the requests stand in the ring for good.
+ * The driver's side is one store per turn, for both: the requests stand in the ring for good. Of a
+ * packed ring, where they do not, it is a copy of their descriptors.
  * "each": one request per turn; "all": 32 of them.
  *
  *   bench_queue                                          the table
@@ -17,13 +18,11 @@
 
 #include <vmm_vhost/queue.h>
 
-#include "atomic.h"
-#include "support/driver_ring.h"
-#include "util.h"
+#include "bench/floor.h"
 
 #define RING_SIZE 256u
 #define BATCH 32u
-#define MAX_BUFS 16u
+#define MAX_BUFS FLOOR_MAX_BUFS
 #define ROUNDS 15u
 #define REQUESTS_PER_ROUND 200000u
 #define REGION_SIZE (UINT64_C(1) << 20)
@@ -33,127 +32,22 @@ typedef struct bench_case {
     uint32_t descriptors;
     bool indirect;
     size_t regions;
+    bool packed;
 } bench_case;
 
 static const bench_case cases[] = {
-    {"1", 1, false, 1},         {"3", 3, false, 1},         {"8", 8, false, 1},
-    {"3-indirect", 3, true, 1}, {"8-indirect", 8, true, 1}, {"3-regions", 3, false, 8},
+    {"1", 1, false, 1, false},
+    {"3", 3, false, 1, false},
+    {"8", 8, false, 1, false},
+    {"3-indirect", 3, true, 1, false},
+    {"8-indirect", 8, true, 1, false},
+    {"3-regions", 3, false, 8, false},
+    {"packed-1", 1, false, 1, true},
+    {"packed-3", 3, false, 1, true},
+    {"packed-8", 8, false, 1, true},
+    {"packed-3-indirect", 3, true, 1, true},
+    {"packed-8-indirect", 8, true, 1, true},
 };
-
-/* --- the floor: what a back-end that knows its ring cannot do without --- */
-
-typedef struct floor_request {
-    vhu_buf bufs[MAX_BUFS];
-    uint32_t out, in;
-    uint16_t head;
-    uint32_t written;
-} floor_request;
-
-typedef struct floor_window {
-    uint64_t guest_addr, size;
-    uint8_t *base;
-} floor_window;
-
-typedef struct floor_ring {
-    const vhu__desc *desc;
-    const vhu__avail *avail;
-    vhu__used *used;
-    uint32_t num;
-    uint16_t avail_idx, used_idx, called_idx;
-    floor_window hit;
-    size_t num_regions;
-    floor_window regions[DRIVER_MAX_REGIONS];
-} floor_ring;
-
-static inline bool floor_has(const floor_window *w, uint64_t addr, uint64_t len)
-{
-    uint64_t offset = addr - w->guest_addr;
-
-    return offset < w->size && len <= w->size - offset;
-}
-
-static bool floor_search(const floor_ring *ring, floor_window *w, uint64_t addr, uint64_t len)
-{
-    for (size_t i = 0; i < ring->num_regions; i++) {
-        if (floor_has(&ring->regions[i], addr, len)) {
-            *w = ring->regions[i];
-            return true;
-        }
-    }
-    return false;
-}
-
-static inline bool floor_walk(const floor_ring *ring, floor_request *request, floor_window *w)
-{
-    const vhu__desc *table = ring->desc, *d;
-    uint32_t count = ring->num, i = request->head, n = 0, out = 0;
-
-    for (;;) {
-        if (i >= count || n >= MAX_BUFS)
-            return false;
-        d = &table[i];
-        if (vhu__unlikely(!floor_has(w, d->addr, d->len)) &&
-            !floor_search(ring, w, d->addr, d->len))
-            return false;
-        if (d->flags & VHU__DESC_INDIRECT) {
-            table = (const vhu__desc *)(const void *)(w->base + (d->addr - w->guest_addr));
-            count = d->len / (uint32_t)sizeof(*d);
-            i = 0;
-            continue;
-        }
-        request->bufs[n++] = (vhu_buf){w->base + (d->addr - w->guest_addr), d->len};
-        if (!(d->flags & VHU__DESC_WRITE))
-            out = n;
-        if (!(d->flags & VHU__DESC_NEXT))
-            break;
-        i = d->next;
-    }
-    request->out = out;
-    request->in = n - out;
-    return true;
-}
-
-static uint32_t floor_take(floor_ring *ring, floor_request *requests, uint32_t n)
-{
-    const vhu__avail *ring_avail = ring->avail;
-    uint16_t idx = ring->avail_idx;
-    uint16_t avail = (uint16_t)(vhu__load_acquire_u16(&ring_avail->idx) - idx);
-    uint32_t mask = ring->num - 1, i;
-    floor_window w = ring->hit;
-
-    if (n > avail)
-        n = avail;
-    for (i = 0; i < n; i++, idx++) {
-        requests[i].head = ring_avail->ring[idx & mask];
-        if (!floor_walk(ring, &requests[i], &w))
-            break;
-    }
-    ring->hit = w;
-    ring->avail_idx = idx;
-    return i;
-}
-
-static void floor_complete(floor_ring *ring, const floor_request *requests, uint32_t n)
-{
-    vhu__used *used = ring->used;
-    uint16_t idx = ring->used_idx;
-    uint32_t mask = ring->num - 1;
-
-    for (uint32_t i = 0; i < n; i++)
-        used->ring[idx++ & mask] = (vhu__used_elem){requests[i].head, requests[i].written};
-    ring->used_idx = idx;
-    vhu__store_release_u16(&used->idx, idx);
-}
-
-static bool floor_needs_call(floor_ring *ring)
-{
-    uint16_t old = ring->called_idx, new = ring->used_idx;
-
-    vhu__full_fence();
-    ring->called_idx = new;
-    return (uint16_t)(new - vhu__load_relaxed_u16(&ring->avail->ring[ring->num]) - 1) <
-           (uint16_t)(new - old);
-}
 
 /* --- what both run on --- */
 
@@ -167,6 +61,9 @@ typedef struct bench {
     floor_ring floor;
     floor_request requests[BATCH];
     uint64_t calls;
+    /* Packed: the whole ring, as it is made available in laps of both kinds. */
+    vhu__packed_desc laps[2][RING_SIZE];
+    uint32_t span; /* of a request */
 } bench;
 
 static void check(bool ok, const char *what)
@@ -177,10 +74,24 @@ static void check(bool ok, const char *what)
     }
 }
 
+/* Take them out of the ring again. */
+static void fill_laps(bench *b)
+{
+    driver_ring *ring = &b->driver;
+
+    driver_ring_publish(ring);
+    for (uint32_t i = 0; i < ring->num; i++) {
+        b->laps[0][i] = b->laps[1][i] = ring->packed[i];
+        b->laps[0][i].flags ^= VHU__PACKED_MARKS;
+    }
+    driver_ring_set_index(ring, (uint16_t)VHU__POS_START);
+    *ring->driver_event = (vhu__packed_event){VHU__POS_WRAP, VHU__EVENT_DESC};
+}
+
 /* Fill the whole available ring with requests; the device meets them round and round. */
 static void fill(bench *b, const bench_case *c)
 {
-    uint32_t requests = RING_SIZE / (c->indirect ? 1 : c->descriptors);
+    uint32_t requests = RING_SIZE / b->span;
     uint32_t turn = 0;
 
     for (uint32_t i = 0; i < requests; i++) {
@@ -197,6 +108,10 @@ static void fill(bench *b, const bench_case *c)
                            : driver_ring_add(&b->driver, bufs, c->descriptors)) >= 0,
               "no room in the ring");
     }
+    if (c->packed) {
+        fill_laps(b);
+        return;
+    }
     for (uint32_t i = requests; i < RING_SIZE; i++)
         b->driver.avail->ring[i] = b->driver.avail->ring[i % requests];
     *driver_ring_used_event(&b->driver) = 0x8000;
@@ -204,14 +119,19 @@ static void fill(bench *b, const bench_case *c)
 
 static bench *bench_new(const bench_case *c)
 {
-    const uint64_t features = VHU_QUEUE_FEATURES;
+    const uint64_t withheld =
+        VHU_BIT(VHU_F_IN_ORDER) | (c->packed ? 0 : VHU_BIT(VHU_F_RING_PACKED));
+    const uint64_t features = VHU_QUEUE_FEATURES & ~withheld;
     bench *b = calloc(1, sizeof(*b));
-    vhu_queue_config config = {.size = sizeof(config), .features = features, .num = RING_SIZE};
+    vhu_queue_config config = {.size = sizeof(config), .features = features};
 
     check(b != NULL, "out of memory");
+    b->span = c->indirect ? 1 : c->descriptors;
+    config.num = c->packed ? RING_SIZE / b->span * b->span : RING_SIZE;
     check(driver_memory_init(&b->memory, REGION_SIZE, c->regions, REGION_SIZE) == 0, "no memory");
-    check(driver_ring_init(&b->driver, &b->memory, DRIVER_GUEST_BASE, RING_SIZE, features) == 0,
+    check(driver_ring_init(&b->driver, &b->memory, DRIVER_GUEST_BASE, config.num, features) == 0,
           "no ring");
+    config.base = driver_ring_base(&b->driver);
     fill(b, c);
     check(vhu_memory_new(&b->device) == 0 && driver_memory_share(&b->memory, b->device) == 0,
           "cannot share memory");
@@ -223,7 +143,11 @@ static bench *bench_new(const bench_case *c)
         b->chains[i].bufs = b->bufs[i];
         b->chains[i].capacity = MAX_BUFS;
     }
-    b->floor = (floor_ring){.num = RING_SIZE,
+    b->floor = (floor_ring){.num = config.num,
+                            .packed = b->driver.packed,
+                            .event = b->driver.driver_event,
+                            .avail_wrap = true,
+                            .used_wrap = true,
                             .desc = b->driver.desc,
                             .avail = b->driver.avail,
                             .used = b->driver.used,
@@ -245,6 +169,20 @@ static void bench_free(bench *b)
     free(b);
 }
 
+static void check_taken(int taken, uint32_t batch)
+{
+    check(taken == (int)batch, "nothing to take");
+}
+
+static void serve_vhu(bench *b, uint32_t batch)
+{
+    check_taken(vhu_queue_take(b->queue, b->chains, batch), batch);
+    for (uint32_t i = 0; i < batch; i++)
+        b->chains[i].written = 1;
+    vhu_queue_complete(b->queue, b->chains, batch);
+    b->calls += vhu_queue_needs_call(b->queue);
+}
+
 static void run_vhu(bench *b, uint32_t requests, uint32_t batch)
 {
     uint16_t idx = (uint16_t)vhu_queue_base(b->queue);
@@ -252,11 +190,7 @@ static void run_vhu(bench *b, uint32_t requests, uint32_t batch)
     for (uint32_t done = 0; done < requests; done += batch) {
         idx = (uint16_t)(idx + batch);
         vhu__store_release_u16(&b->driver.avail->idx, idx);
-        check(vhu_queue_take(b->queue, b->chains, batch) == (int)batch, "nothing to take");
-        for (uint32_t i = 0; i < batch; i++)
-            b->chains[i].written = 1;
-        vhu_queue_complete(b->queue, b->chains, batch);
-        b->calls += vhu_queue_needs_call(b->queue);
+        serve_vhu(b, batch);
     }
 }
 
@@ -267,11 +201,56 @@ static void run_floor(bench *b, uint32_t requests, uint32_t batch)
     for (uint32_t done = 0; done < requests; done += batch) {
         idx = (uint16_t)(idx + batch);
         vhu__store_release_u16(&b->driver.avail->idx, idx);
-        check(floor_take(&b->floor, b->requests, batch) == batch, "nothing to take");
+        check_taken((int)floor_take(&b->floor, b->requests, batch), batch);
         for (uint32_t i = 0; i < batch; i++)
             b->requests[i].written = 1;
         floor_complete(&b->floor, b->requests, batch);
         b->calls += floor_needs_call(&b->floor);
+    }
+}
+
+/* Make descriptors available, but not over the end: the position behind them. */
+static uint32_t copy_lap(bench *b, uint32_t pos, uint32_t n)
+{
+    uint32_t idx = pos & VHU__POS_IDX;
+
+    memcpy(&b->driver.packed[idx], &b->laps[pos >> 15][idx], n * sizeof(vhu__packed_desc));
+    return vhu__pos_add(pos, n, b->driver.num);
+}
+
+static uint32_t offer_packed(bench *b, uint32_t pos, uint32_t batch)
+{
+    uint32_t n = batch * b->span;
+    uint32_t left = b->driver.num - (pos & VHU__POS_IDX);
+
+    if (n > left) {
+        pos = copy_lap(b, pos, left);
+        n -= left;
+    }
+    return copy_lap(b, pos, n);
+}
+
+static void run_vhu_packed(bench *b, uint32_t requests, uint32_t batch)
+{
+    uint32_t pos = vhu_queue_base(b->queue) & UINT16_MAX;
+
+    for (uint32_t done = 0; done < requests; done += batch) {
+        pos = offer_packed(b, pos, batch);
+        serve_vhu(b, batch);
+    }
+}
+
+static void run_floor_packed(bench *b, uint32_t requests, uint32_t batch)
+{
+    uint32_t pos = b->floor.avail_idx | (b->floor.avail_wrap ? (uint32_t)VHU__POS_WRAP : 0);
+
+    for (uint32_t done = 0; done < requests; done += batch) {
+        pos = offer_packed(b, pos, batch);
+        check_taken((int)floor_take_packed(&b->floor, b->requests, batch), batch);
+        for (uint32_t i = 0; i < batch; i++)
+            b->requests[i].written = 1;
+        floor_complete_packed(&b->floor, b->requests, batch);
+        b->calls += floor_needs_call_packed(&b->floor);
     }
 }
 
@@ -331,19 +310,22 @@ static double median(double *values)
     return values[ROUNDS / 2];
 }
 
+static run_fn *const runs[2][2] = {{run_floor, run_vhu}, {run_floor_packed, run_vhu_packed}};
+
 static void measure_case(const bench_case *c)
 {
+    run_fn *const *run = runs[c->packed];
     static const uint32_t batches[] = {1, BATCH};
     bench *b = bench_new(c);
     uint64_t mallocs_before;
 
-    printf("%-12s", c->name);
+    printf("%-18s", c->name);
     for (size_t mode = 0; mode < VHU__COUNT(batches); mode++) {
         double floor_ns[ROUNDS], vhu_ns[ROUNDS], ratio[ROUNDS];
 
         for (size_t i = 0; i < ROUNDS; i++) {
-            floor_ns[i] = measure(run_floor, b, batches[mode]);
-            vhu_ns[i] = measure(run_vhu, b, batches[mode]);
+            floor_ns[i] = measure(run[0], b, batches[mode]);
+            vhu_ns[i] = measure(run[1], b, batches[mode]);
             ratio[i] = vhu_ns[i] / floor_ns[i];
         }
         printf(" %10.1f %6.1f", median(floor_ns), median(vhu_ns));
@@ -352,7 +334,7 @@ static void measure_case(const bench_case *c)
         printf(" [%.2f-%.2f]", ratio[1], ratio[ROUNDS - 2]);
     }
     mallocs_before = mallocs;
-    run_vhu(b, REQUESTS_PER_ROUND, BATCH);
+    run[1](b, REQUESTS_PER_ROUND, BATCH);
     printf(" %8.2f\n", (double)(mallocs - mallocs_before) / REQUESTS_PER_ROUND);
     bench_free(b);
 }
@@ -360,13 +342,13 @@ static void measure_case(const bench_case *c)
 static int count_instructions(char **args)
 {
     uint32_t batch = strcmp(args[1], "all") == 0 ? BATCH : 1;
-    run_fn *run = strcmp(args[2], "floor") == 0 ? run_floor : run_vhu;
+    bool vhu = strcmp(args[2], "floor") != 0;
 
     for (size_t i = 0; i < VHU__COUNT(cases); i++) {
         if (strcmp(cases[i].name, args[0]) == 0) {
             bench *b = bench_new(&cases[i]);
 
-            run(b, (uint32_t)strtoul(args[3], NULL, 10), batch);
+            runs[cases[i].packed][vhu](b, (uint32_t)strtoul(args[3], NULL, 10), batch);
             bench_free(b);
             return 0;
         }
@@ -384,7 +366,7 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("ns per request; medians of %u rounds, ratio with its spread\n", ROUNDS);
-    printf("%-12s %-31s   %-31s\n", "", "  each: floor    vhu  ratio",
+    printf("%-18s %-31s   %-31s\n", "", "  each: floor    vhu  ratio",
            "   all: floor    vhu  ratio");
     for (size_t i = 0; i < VHU__COUNT(cases); i++)
         measure_case(&cases[i]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A guest with a split ring in its memory, and the queue that serves it. */
+/* A guest with a ring in its memory, and the queue that serves it. */
 #ifndef TEST_QUEUE_RIG_H
 #define TEST_QUEUE_RIG_H
 
@@ -24,6 +24,10 @@ typedef struct rig {
     uint64_t data; /* guest address of what is free */
 } rig;
 
+/* All of a queue's features, by layout; a rig begins with an empty ring, or goes on at an index. */
+#define SPLIT (VHU_QUEUE_FEATURES & ~(VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER)))
+#define PACKED (SPLIT | VHU_BIT(VHU_F_RING_PACKED))
+#define PLAIN_PACKED VHU_BIT(VHU_F_RING_PACKED)
 rig *rig_new(uint32_t num, uint64_t features);
 rig *rig_new_at(uint32_t num, uint64_t features, uint16_t index);
 void rig_free(rig *r);

@@ -1,63 +1,83 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a split ring does with a driver that keeps the rules. */
+/* What a ring, split or packed, does with a driver that keeps the rules. */
 #include <string.h>
 
 #include "support/queue_rig.h"
 #include "util.h"
 
+static const uint64_t layouts[] = {SPLIT, PACKED};
+
 /* --- requests --- */
-static void test_take_and_complete(void **state)
+
+static void take_and_complete(rig *r)
 {
-    rig *r = rig_new(16, VHU_QUEUE_FEATURES);
+    uint16_t heads[] = {add_request(r, false), add_request(r, true), add_request(r, false)};
     uint32_t len = 0;
 
-    (void)state;
-    assert_int_equal(take(r, CHAINS), 0);
+    assert_int_equal(take(r, CHAINS), 0); /* not published yet */
+    driver_ring_publish(&r->ring);
+    assert_true(vhu_queue_has_avail(r->queue));
+    assert_int_equal(take(r, 0), 0);
+    assert_int_equal(take(r, 2), 2);
+    check_request(r, &r->chains[0], heads[0]);
+    check_request(r, &r->chains[1], heads[1]);
+    assert_int_equal(vhu_queue_take(r->queue, &r->chains[2], CHAINS - 2), 1);
+    check_request(r, &r->chains[2], heads[2]);
+    assert_int_equal(vhu_queue_in_use(r->queue), 3);
     assert_false(vhu_queue_has_avail(r->queue));
-    for (unsigned turn = 0; turn < 40; turn++) {
-        uint16_t heads[] = {add_request(r, false), add_request(r, true), add_request(r, false)};
-
-        assert_int_equal(take(r, CHAINS), 0); /* not published yet */
-        driver_ring_publish(&r->ring);
-        assert_true(vhu_queue_has_avail(r->queue));
-        assert_int_equal(take(r, 0), 0);
-        assert_int_equal(take(r, 2), 2);
-        check_request(r, &r->chains[0], heads[0]);
-        check_request(r, &r->chains[1], heads[1]);
-        assert_int_equal(vhu_queue_take(r->queue, &r->chains[2], CHAINS - 2), 1);
-        check_request(r, &r->chains[2], heads[2]);
-        assert_int_equal(vhu_queue_in_use(r->queue), 3);
-        assert_false(vhu_queue_has_avail(r->queue));
-        assert_int_equal(driver_ring_reap(&r->ring, &len), -1);
-        for (uint32_t i = 0; i < 3; i++)
-            r->chains[i].written = 100 + i;
-        /* In another order, in two goes. */
-        vhu_queue_complete(r->queue, &r->chains[2], 1);
-        vhu_queue_complete(r->queue, &r->chains[0], 2);
-        assert_int_equal(vhu_queue_in_use(r->queue), 0);
-        for (uint32_t i = 0; i < 3; i++) {
-            assert_int_equal(driver_ring_reap(&r->ring, &len), heads[(i + 2) % 3]);
-            assert_int_equal(len, 100 + (i + 2) % 3);
-        }
-        assert_int_equal(driver_ring_reap(&r->ring, &len), -1);
+    assert_int_equal(driver_ring_reap(&r->ring, &len), -1);
+    for (uint32_t i = 0; i < 3; i++)
+        r->chains[i].written = 100 + i;
+    /* In another order, in two goes. */
+    vhu_queue_complete(r->queue, &r->chains[2], 1);
+    vhu_queue_complete(r->queue, &r->chains[0], 2);
+    assert_int_equal(vhu_queue_in_use(r->queue), 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(driver_ring_reap(&r->ring, &len), heads[(i + 2) % 3]);
+        assert_int_equal(len, 100 + (i + 2) % 3);
     }
-    assert_int_equal(vhu_queue_base(r->queue), 120);
-    assert_string_equal(vhu_queue_error(r->queue), "");
-    rig_free(r);
+    assert_int_equal(driver_ring_reap(&r->ring, &len), -1);
 }
 
-/* Index arithmetic over the end of 16 bits, for the smallest, a small and the largest ring. */
+static void test_take_and_complete(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < VHU__COUNT(layouts); i++) {
+        rig *r = rig_new(16, layouts[i]);
+
+        assert_int_equal(take(r, CHAINS), 0);
+        assert_false(vhu_queue_has_avail(r->queue));
+        for (unsigned turn = 0; turn < 40; turn++)
+            take_and_complete(r);
+        assert_int_equal(vhu_queue_base(r->queue), driver_ring_base(&r->ring));
+        assert_string_equal(vhu_queue_error(r->queue), "");
+        rig_free(r);
+    }
+}
+
+/* Over the end of the indices or, packed, of the ring: the smallest, small and largest rings. */
 static void test_wrap(void **state)
 {
     static const struct {
+        uint64_t features;
         uint32_t num;
         uint16_t index;
         uint32_t turns;
-    } rings[] = {{1, 0, 70000}, {2, 65530, 70000}, {256, 65500, 70000}, {32768, 40000, 140000}};
+    } rings[] = {
+        {0, 1, 0, 70000},
+        {0, 2, 65530, 70000},
+        {0, 256, 65500, 70000},
+        {0, 32768, 40000, 140000},
+        {PLAIN_PACKED, 1, VHU__POS_WRAP, 1000},
+        {PLAIN_PACKED, 2, 1, 1000},
+        {PLAIN_PACKED, 3, VHU__POS_WRAP | 2, 1000},
+        {PLAIN_PACKED, 255, 254, 5000},
+        {PLAIN_PACKED, 32768, VHU__POS_WRAP | 32000, 140000},
+    };
 
     (void)state;
     for (size_t k = 0; k < VHU__COUNT(rings); k++) {
-        rig *r = rig_new_at(rings[k].num, 0, rings[k].index);
+        rig *r = rig_new_at(rings[k].num, rings[k].features, rings[k].index);
         const driver_buf buf = {r->data, 8, true};
         uint32_t len = 0;
 
@@ -79,18 +99,16 @@ static void test_wrap(void **state)
                 assert_int_equal(len, i + j);
             }
         }
-        assert_int_equal(vhu_queue_base(r->queue), r->ring.avail_idx);
+        assert_int_equal(vhu_queue_base(r->queue), driver_ring_base(&r->ring));
         rig_free(r);
     }
 }
 
-/* A full ring, with all of it out at once, over the end of 16 bits. */
-static void test_all_out(void **state)
+/* A full ring, with all of it out at once, over the end of 16 bits or the ring. */
+static void all_out(rig *r)
 {
-    rig *r = rig_new_at(8, 0, 65533);
     const driver_buf buf = {r->data, 8, false};
 
-    (void)state;
     for (int turn = 0; turn < 3; turn++) {
         for (int i = 0; i < 8; i++)
             assert_true(driver_ring_add(&r->ring, &buf, 1) >= 0);
@@ -107,7 +125,18 @@ static void test_all_out(void **state)
     vhu_queue_complete(r->queue, r->chains, 1);
     assert_int_equal(driver_ring_reap(&r->ring, NULL), -1);
     assert_int_equal(vhu_queue_in_use(r->queue), 0);
-    rig_free(r);
+}
+
+static void test_all_out(void **state)
+{
+    rig *split = rig_new_at(8, 0, 65533);
+    rig *packed = rig_new_at(8, PLAIN_PACKED, 5);
+
+    (void)state;
+    all_out(split);
+    all_out(packed);
+    rig_free(packed);
+    rig_free(split);
 }
 
 /* --- shapes of a chain --- */
@@ -166,7 +195,7 @@ static void shape_long_table(rig *r)
     driver_ring_add_indirect(&r->ring, bufs, DRIVER_TABLE_SIZE);
 }
 
-/* Two in the ring, then a table; its WRITE flag means nothing. */
+/* Two in the ring, then a table; its WRITE flag means nothing. Packed rings have no such thing. */
 static void shape_mixed(rig *r)
 {
     const driver_buf direct[] = {{r->data, 8, false}, {r->data, 8, false}, {r->data, 8, false}};
@@ -187,11 +216,12 @@ static void put_table(rig *r, uint64_t addr)
 {
     const driver_buf bufs[] = {{r->data, 16, false}, {r->data + 16, 512, true}};
     int head = driver_ring_add_indirect(&r->ring, bufs, 2);
-    const uint8_t *from = driver_memory_at(&r->memory, r->ring.desc[head].addr);
+    vhu__desc *desc = &r->ring.desc[r->ring.is_packed ? r->ring.place[head] : head];
+    const uint8_t *from = driver_memory_at(&r->memory, desc->addr);
 
     for (uint64_t i = 0; i < 2 * sizeof(vhu__desc); i++)
         *(uint8_t *)driver_memory_at(&r->memory, addr + i) = from[i];
-    r->ring.desc[head].addr = addr;
+    desc->addr = addr;
 }
 
 static void shape_table_in_two_regions(rig *r)
@@ -227,22 +257,29 @@ static const struct {
     {shape_odd_table, 1, 1, 16, 512},
 };
 
+static void check_shape(size_t i, uint64_t layout)
+{
+    rig *r = rig_new(16, layout);
+    vhu_chain *c = &r->chains[0];
+
+    shapes[i].add(r);
+    driver_ring_publish(&r->ring);
+    c->capacity = shapes[i].num_readable + shapes[i].num_writable; /* just enough */
+    assert_int_equal(take(r, 1), 1);
+    assert_int_equal(c->num_readable, shapes[i].num_readable);
+    assert_int_equal(c->num_writable, shapes[i].num_writable);
+    assert_int_equal(c->readable_len, shapes[i].readable_len);
+    assert_int_equal(c->writable_len, shapes[i].writable_len);
+    rig_free(r);
+}
+
 static void test_shapes(void **state)
 {
     (void)state;
     for (size_t i = 0; i < VHU__COUNT(shapes); i++) {
-        rig *r = rig_new(16, VHU_QUEUE_FEATURES);
-        vhu_chain *c = &r->chains[0];
-
-        shapes[i].add(r);
-        driver_ring_publish(&r->ring);
-        c->capacity = shapes[i].num_readable + shapes[i].num_writable; /* just enough */
-        assert_int_equal(take(r, 1), 1);
-        assert_int_equal(c->num_readable, shapes[i].num_readable);
-        assert_int_equal(c->num_writable, shapes[i].num_writable);
-        assert_int_equal(c->readable_len, shapes[i].readable_len);
-        assert_int_equal(c->writable_len, shapes[i].writable_len);
-        rig_free(r);
+        check_shape(i, SPLIT);
+        if (shapes[i].add != shape_mixed)
+            check_shape(i, PACKED);
     }
 }
 
@@ -284,9 +321,8 @@ static void test_bad_starts(void **state)
         {0, 16, 0, 0x10000000, 0, 0, VHU_EFAULT},
         {0, 16, 0, 0, 0x10000000, 0, VHU_EFAULT},
         {0, 16, 0, 0, 0, 0x10000000, VHU_EFAULT},
-        {VHU_BIT(VHU_F_RING_PACKED), 16, 0, 0, 0, 0, VHU_ENOSYS},
         {VHU_BIT(VHU_F_ACCESS_PLATFORM), 16, 0, 0, 0, 0, VHU_ENOSYS},
-        {VHU_BIT(35), 16, 0, 0, 0, 0, VHU_ENOSYS},
+        {VHU_BIT(38), 16, 0, 0, 0, 0, VHU_ENOSYS},
     };
     rig *r = rig_new(16, 0);
     vhu_queue_config good = r->config;
@@ -384,5 +420,5 @@ int main(void)
         leakcheck_test(test_parts_fit),         leakcheck_test(test_restart),
     };
 
-    return cmocka_run_group_tests_name("queue_split", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
 }

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Packed virtqueues, device side. queue->avail_idx and queue->used_idx are positions, and
+ * queue->room counts the descriptors between them that are not out.
+ *
+ * A used descriptor overwrites what was available there, maybe of a request that is still out. So
+ * nothing is read from the ring again after it was taken; with hooks, queue->kept has copies.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "atomic.h"
+#include "packed_ring.h"
+#include "queue_chain.h"
+
+/* --- take --- */
+
+/* Flags of the descriptor that is available next, or not yet. */
+VHU__ALWAYS_INLINE uint32_t next_flags(const vhu_queue *queue)
+{
+    const vhu__packed_desc *next = &queue->packed[queue->avail_idx & VHU__POS_IDX];
+
+    return vhu__le16(vhu__load_acquire_u16(&next->flags));
+}
+
+VHU__ALWAYS_INLINE bool is_avail(const vhu_queue *queue, uint32_t flags)
+{
+    return (flags & VHU__PACKED_MARKS) == vhu__pos_avail(queue->avail_idx);
+}
+
+static bool packed_has_avail(vhu_queue *queue)
+{
+    return is_avail(queue, next_flags(queue));
+}
+
+static bool break_desc(vhu_queue *queue, uint32_t idx, uint32_t flags)
+{
+    if (flags & VHU__DESC_INDIRECT)
+        return vhu__queue_break(queue, "indirect descriptor %" PRIu32 " follows another one", idx);
+    return vhu__queue_break(queue,
+                            "descriptor %" PRIu32 " (flags 0x%x) of a request is not available",
+                            idx, (unsigned)flags);
+}
+
+static bool break_nested(vhu_queue *queue)
+{
+    return vhu__queue_break(queue, "indirect descriptor in an indirect table");
+}
+
+static bool break_full(vhu_queue *queue)
+{
+    return vhu__queue_break(queue,
+                            "%" PRIu32 " requests are out with all descriptors, and one more is "
+                            "available, the ring has %" PRIu32,
+                            queue->in_use, queue->num);
+}
+
+VHU__ALWAYS_INLINE vhu__item copy(const volatile vhu__packed_desc *from)
+{
+    return (vhu__item){.addr = vhu__le64(from->addr),
+                       .len = vhu__le32(from->len),
+                       .flags = vhu__le16(from->flags),
+                       .next = vhu__le16(from->id)};
+}
+
+/* The request from queue->avail_idx on was taken. */
+VHU__ALWAYS_INLINE void go_on(vhu_queue *queue, vhu_chain *chain, uint32_t span, uint32_t pos)
+{
+    chain->place = queue->avail_idx & VHU__POS_IDX;
+    chain->span = (uint16_t)span;
+    queue->room -= span;
+    queue->avail_idx = (uint16_t)pos;
+}
+
+/* All of an indirect table, of which NEXT flags and identifiers are to be ignored. */
+VHU__NEVER_INLINE bool take_table(vhu_queue *queue, vhu_chain *chain)
+{
+    const vhu__item head = copy(&queue->packed[queue->avail_idx & VHU__POS_IDX]);
+    const vhu__cursor ring = {.table = queue->desc};
+    vhu__cursor c = vhu__enter_indirect(queue, ring, head);
+    const uint32_t n = vhu__table_size(queue, c);
+    vhu__walk walk = vhu__walk_begin(chain, n);
+    uint32_t all_flags = 0;
+
+    if (n == 0)
+        return false;
+    do {
+        vhu__item d;
+
+        if (!vhu__load_desc(queue, c, &d))
+            return false;
+        d.flags = d.next; /* which are the last here */
+        all_flags |= d.flags;
+        if (!vhu__walk_add(queue, chain, c, &walk, d))
+            return false;
+    } while (++c.next < n);
+    if (vhu__unlikely(all_flags & VHU__DESC_INDIRECT))
+        return break_nested(queue);
+    if (!vhu__walk_end(queue, chain, &walk, head.next))
+        return false;
+    go_on(queue, chain, 1, vhu__pos_add(queue->avail_idx, 1, queue->num));
+    return true;
+}
+
+VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain)
+{
+    const vhu__cursor ring = {.table = queue->desc, .count = queue->room};
+    const uint32_t first = queue->avail_idx & VHU__POS_IDX;
+    const uint32_t first_marks = vhu__pos_avail(queue->avail_idx);
+    vhu__walk walk = vhu__walk_begin(chain, queue->room);
+    uint32_t marks = first_marks;
+    uint32_t idx = first;
+    vhu__item d;
+
+    do {
+        d = copy(&queue->packed[idx]);
+        if (vhu__unlikely((d.flags & (VHU__PACKED_MARKS | VHU__DESC_INDIRECT)) != marks))
+            return break_desc(queue, idx, d.flags);
+        if (!vhu__walk_add(queue, chain, ring, &walk, d))
+            return false;
+        if (vhu__unlikely(++idx == queue->num)) {
+            idx = 0;
+            marks ^= VHU__PACKED_MARKS;
+        }
+    } while (walk.flags & VHU__DESC_NEXT);
+
+    if (!vhu__walk_end(queue, chain, &walk, d.next))
+        return false;
+    go_on(queue, chain, idx - first + (marks != first_marks ? queue->num : 0),
+          idx | (marks & VHU__PACKED_AVAIL) << 8);
+    return true;
+}
+
+VHU__ALWAYS_INLINE bool take_next(vhu_queue *queue, vhu_chain *chain, uint32_t flags)
+{
+    if (vhu__unlikely(queue->room == 0))
+        return break_full(queue);
+    return flags & VHU__DESC_INDIRECT ? take_table(queue, chain) : take_chain(queue, chain);
+}
+
+static int packed_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
+{
+    uint32_t i;
+
+    for (i = 0; i < n; i++) {
+        uint32_t flags = next_flags(queue);
+
+        if (!is_avail(queue, flags))
+            break;
+        if (!take_next(queue, &chains[i], flags))
+            break;
+    }
+    queue->in_use += i;
+    return vhu__unlikely(queue->error[0] != '\0') && i == 0 ? VHU_EBROKEN_RING : (int)i;
+}
+
+/* For what is to be known of a request when the ring does not have it any more. */
+static void keep(vhu_queue *queue, const vhu_chain *chain)
+{
+    uint32_t idx = chain->place;
+
+    for (uint32_t i = 0; i < chain->span; i++, idx = idx + 1 < queue->num ? idx + 1 : 0)
+        queue->kept[idx] = queue->packed[idx];
+}
+
+/* --- complete --- */
+
+static bool report_table(vhu_queue *queue, vhu__item d, uint32_t *written)
+{
+    vhu__cursor c = {.table = queue->desc};
+    uint32_t n;
+
+    c = vhu__enter_indirect(queue, c, d);
+    n = vhu__table_size(queue, c);
+    for (; c.next<n && * written> 0; c.next++) {
+        if (!vhu__load_desc(queue, c, &d))
+            return false;
+        d.flags = d.next;
+        if (!vhu__report_dirty(queue, d, written))
+            return false;
+    }
+    return n > 0;
+}
+
+static bool report_dirty(vhu_queue *queue, const vhu_chain *chain)
+{
+    uint32_t written = chain->written;
+    uint32_t idx = chain->place;
+
+    for (uint32_t i = 0; i < chain->span && written > 0; i++) {
+        vhu__item d = copy(&queue->kept[idx]);
+
+        if (!(d.flags & VHU__DESC_INDIRECT ? report_table(queue, d, &written)
+                                           : vhu__report_dirty(queue, d, &written)))
+            return false;
+        idx = idx + 1 < queue->num ? idx + 1 : 0;
+    }
+    return true;
+}
+
+VHU__ALWAYS_INLINE uint32_t used_flags(const vhu_chain *chain, uint32_t marks)
+{
+    return chain->written > 0 ? marks | VHU__DESC_WRITE : marks;
+}
+
+/* Fill used descriptors: how far they reach. The driver cannot see them before the first's flags.
+ */
+VHU__ALWAYS_INLINE uint32_t fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
+{
+    const uint32_t num = queue->num;
+    uint32_t idx = queue->used_idx & VHU__POS_IDX;
+    uint32_t marks = vhu__pos_used(queue->used_idx);
+    uint32_t span = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        volatile vhu__packed_desc *desc = &queue->packed[idx];
+
+        desc->id = vhu__le16((uint16_t)chains[i].head);
+        desc->len = vhu__le32(chains[i].written);
+        if (i > 0)
+            desc->flags = vhu__le16((uint16_t)used_flags(&chains[i], marks));
+        span += chains[i].span;
+        idx += chains[i].span;
+        if (idx >= num) {
+            idx -= num;
+            marks ^= VHU__PACKED_MARKS;
+        }
+    }
+    return span;
+}
+
+VHU__ALWAYS_INLINE void publish(vhu_queue *queue, const vhu_chain *chains, uint32_t n,
+                                uint32_t span)
+{
+    uint32_t pos = queue->used_idx;
+
+    queue->used_idx = (uint16_t)vhu__pos_add(pos, span, queue->num);
+    queue->room += span;
+    queue->in_use -= n;
+    queue->uncalled += span;
+    vhu__store_release_u16(&queue->packed[pos & VHU__POS_IDX].flags,
+                           vhu__le16((uint16_t)used_flags(chains, vhu__pos_used(pos))));
+}
+
+static void packed_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
+{
+    if (vhu__unlikely(n > queue->in_use))
+        n = queue->in_use;
+    if (n > 0)
+        publish(queue, chains, n, fill(queue, chains, n));
+}
+
+static void tracked_fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
+{
+    uint32_t pos = queue->used_idx;
+
+    fill(queue, chains, n);
+    for (uint32_t i = 0; i < n; i++) {
+        vhu__report_used(queue, &queue->packed[pos & VHU__POS_IDX], sizeof(vhu__packed_desc));
+        pos = vhu__pos_add(pos, chains[i].span, queue->num);
+    }
+}
+
+static void tracked_publish(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
+{
+    uint32_t span = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        span += chains[i].span;
+    publish(queue, chains, n, span);
+}
+
+/* --- kick and call --- */
+
+static bool packed_needs_call(vhu_queue *queue)
+{
+    uint64_t uncalled = queue->uncalled;
+    uint32_t wanted, event;
+    bool first = !queue->called;
+
+    if (uncalled == 0)
+        return false;
+    queue->uncalled = 0;
+    /* What was used must be visible before we look what the driver waits for: it does the same the
+     * other way round, so that one of the two sees the other. */
+    vhu__full_fence();
+    wanted = vhu__le16(vhu__load_acquire_u16(&queue->driver_event->flags)) & VHU__EVENT_MASK;
+    if (wanted == VHU__EVENT_DISABLE)
+        return false;
+    queue->called = true;
+    if (wanted != VHU__EVENT_DESC || !queue->event_idx || first)
+        return true;
+    event = vhu__le16(vhu__load_relaxed_u16(&queue->driver_event->position));
+    return vhu__pos_passed(event, queue->used_idx, uncalled, queue->num);
+}
+
+static void store_event(vhu_queue *queue, uint16_t *at, uint32_t value)
+{
+    vhu__store_release_u16(at, vhu__le16((uint16_t)value));
+    vhu__report_used(queue, at, sizeof(*at));
+}
+
+/* By the flags, for an event's position comes round again after two laps. */
+static void packed_disable_kicks(vhu_queue *queue)
+{
+    store_event(queue, &queue->device_event->flags, VHU__EVENT_DISABLE);
+}
+
+static bool packed_enable_kicks(vhu_queue *queue)
+{
+    if (queue->event_idx)
+        store_event(queue, &queue->device_event->position, queue->avail_idx);
+    store_event(queue, &queue->device_event->flags,
+                queue->event_idx ? VHU__EVENT_DESC : VHU__EVENT_ENABLE);
+    /* The counterpart of the driver's fence between its descriptors and these words. */
+    vhu__full_fence();
+    return packed_has_avail(queue);
+}
+
+/* --- start --- */
+
+/*
+ * Both positions of a base. Some front-ends (DPDK's) tell only of the first, with nothing out: that
+ * one is never 0 when a ring is new.
+ */
+static bool load_base(vhu_queue *queue, uint32_t base, uint32_t num)
+{
+    uint32_t avail = base & UINT16_MAX;
+    uint32_t used = base >> 16 ? base >> 16 : avail;
+    uint32_t out = avail == used ? 0 : vhu__pos_distance(used, avail, num);
+
+    if ((avail & VHU__POS_IDX) >= num || (used & VHU__POS_IDX) >= num || out > num)
+        return false;
+    queue->avail_idx = (uint16_t)avail;
+    queue->used_idx = (uint16_t)used;
+    queue->room = num - out;
+    return true;
+}
+
+static int packed_start(vhu_queue *queue, const vhu_queue_config *config)
+{
+    const vhu__queue_part parts[VHU__QUEUE_PARTS] = {
+        {config->addr.desc, vhu__desc_bytes(config->num), 16},
+        {config->addr.avail, sizeof(vhu__packed_event), 4},
+        {config->addr.used, sizeof(vhu__packed_event), 4},
+    };
+    void *at[VHU__QUEUE_PARTS];
+    vhu__packed_desc *kept = NULL;
+    int r;
+
+    if (config->num == 0 || config->num > VHU_MAX_RING_SIZE)
+        return VHU_EINVAL;
+    r = vhu__queue_locate(config->memory, parts, at);
+    if (r < 0)
+        return r;
+    if (queue->tracked) {
+        kept = calloc(config->num, sizeof(*kept));
+        if (!kept)
+            return VHU_ENOMEM;
+    }
+    if (!load_base(queue, config->base, config->num)) {
+        free(kept);
+        return VHU_EINVAL;
+    }
+    queue->kept = kept;
+    queue->packed = at[0];
+    queue->desc = at[0];
+    queue->driver_event = at[1];
+    queue->device_event = at[2];
+    return 0;
+}
+
+static uint32_t packed_base(const vhu_queue *queue)
+{
+    return queue->avail_idx | (uint32_t)queue->used_idx << 16;
+}
+
+const vhu__queue_layout vhu__packed_layout = {
+    .ops = {.take = packed_take,
+            .complete = packed_complete,
+            .needs_call = packed_needs_call,
+            .has_avail = packed_has_avail,
+            .disable_kicks = packed_disable_kicks,
+            .enable_kicks = packed_enable_kicks},
+    .start = packed_start,
+    .base = packed_base,
+    .keep = keep,
+    .report_dirty = report_dirty,
+    .fill = tracked_fill,
+    .publish = tracked_publish,
+};

@@ -165,7 +165,8 @@ kit *kit_new(const kit_options *options)
     k->front.turn = kit_turn;
     k->front.turn_arg = k;
     frontend_open(&k->front, connect_device(k), options->regions ? options->regions : 1, 0,
-                  options->rings, RING_SIZE, FRONTEND_FEATURES);
+                  options->rings, options->size ? options->size : RING_SIZE,
+                  FRONTEND_FEATURES | options->features);
     return k;
 }
 

@@ -33,6 +33,8 @@ typedef struct kit_options {
     uint32_t rings;
     size_t regions; /* 0: one */
     bool serve_disabled;
+    uint64_t features; /* besides FRONTEND_FEATURES */
+    uint32_t size;     /* descriptors of a ring; 0: 16 */
 } kit_options;
 
 /* A front-end is connected, and has said nothing yet. */

@@ -191,11 +191,14 @@ static int get_queue_num(void *self, uint64_t *num)
     return 0;
 }
 
+static bool is_packed(const vhu_device *device)
+{
+    return (device->features & VHU_BIT(VHU_F_RING_PACKED)) != 0;
+}
+
 static int set_vring_num(void *self, uint32_t ring, uint32_t num)
 {
-    const vhu_device *device = self;
-
-    if (!(device->features & VHU_BIT(VHU_F_RING_PACKED)) && !vhu__is_power_of_2(num))
+    if (!is_packed(self) && !vhu__is_power_of_2(num))
         return VHU_EINVAL;
     return change_ring(self, ring, (vhu__change){.apply = apply_num, .value = num});
 }
@@ -207,7 +210,7 @@ static int set_vring_addr(void *self, uint32_t ring, const vhu_vring_addr *addr)
 
 static int set_vring_base(void *self, uint32_t ring, uint32_t base)
 {
-    if (base > UINT16_MAX)
+    if (!is_packed(self) && base > UINT16_MAX)
         return VHU_EINVAL;
     return change_ring(self, ring, (vhu__change){.apply = apply_base, .value = base});
 }

@@ -391,5 +391,5 @@ void frontend_start(frontend *f)
     frontend_handshake(f, FRONTEND_PROTOCOL);
     frontend_share(f, f->memory.num_regions);
     for (uint32_t i = 0; i < f->num_rings; i++)
-        frontend_start_ring(f, i, f->rings[i].driver.avail_idx);
+        frontend_start_ring(f, i, driver_ring_base(&f->rings[i].driver));
 }

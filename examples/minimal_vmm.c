@@ -56,7 +56,8 @@ static int start(struct vmm *vmm, const char *address)
     vmm->request = vhu_memory_at(config.memory, vmm->addr, sizeof(struct request));
     r = vhu_driver_ring_new(&vmm->ring, &config);
     if (r == 0)
-        r = vhu_remote_set_ring(vmm->remote, 0, vhu_driver_ring_layout(vmm->ring), 0);
+        r = vhu_remote_set_ring(vmm->remote, 0, vhu_driver_ring_layout(vmm->ring),
+                                vhu_driver_ring_base(vmm->ring));
     return r < 0 ? r : vhu_remote_start(vmm->remote);
 }
 

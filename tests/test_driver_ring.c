@@ -1,102 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The driver's side of a ring against the device's side, and against a device that lies. */
-#include <vmm_vhost/driver.h>
-#include <vmm_vhost/queue.h>
-#include <vmm_vhost/shm.h>
-
 #include <string.h>
 #include <uv.h>
 
 #include "endian.h"
-#include "support/leakcheck.h"
-#include "virtio_ring.h"
+#include "test_driver_fixture.h"
 
-#define BASE UINT64_C(0x10000)
-#define SIZE UINT64_C(0x100000)
+static const uint64_t layouts[] = {0, PACKED};
 
-enum { MAX_BUFS = 8, ANY_NUM = 16 };
-
-#define INDIRECT VHU_BIT(VHU_F_RING_INDIRECT_DESC)
-#define EVENT_IDX VHU_BIT(VHU_F_RING_EVENT_IDX)
-
-/* Both sides, on memory of one region. */
-typedef struct rig {
-    vhu_shm *shm;
-    vhu_memory *memory;
-    vhu_driver_ring_config config;
-    vhu_driver_ring *driver;
-    vhu_queue *queue;
-    uint64_t data; /* guest address of what is free */
-    vhu_buf bufs[MAX_BUFS];
-} rig;
-
-static void rig_start_queue(rig *r, uint32_t base)
-{
-    const vhu_ring_layout *l = vhu_driver_ring_layout(r->driver);
-    const vhu_queue_config config = {.size = sizeof(config),
-                                     .memory = r->memory,
-                                     .features = r->config.features,
-                                     .num = l->num,
-                                     .base = base,
-                                     .addr = {.desc = l->desc, .avail = l->avail, .used = l->used}};
-
-    assert_int_equal(vhu_queue_start(r->queue, &config), 0);
-}
-
-static void rig_open(rig *r, uint64_t features, uint32_t num, uint32_t table_len)
-{
-    const vhu_mem_region region = {.guest_addr = BASE, .size = SIZE, .user_addr = BASE};
-
-    memset(r, 0, sizeof(*r));
-    assert_int_equal(vhu_shm_new(&r->shm, SIZE), 0);
-    memset(vhu_shm_base(r->shm), 0xa5, SIZE);
-    assert_int_equal(vhu_memory_new(&r->memory), 0);
-    assert_int_equal(vhu_memory_add_local(r->memory, &region, vhu_shm_base(r->shm)), 0);
-    r->config = (vhu_driver_ring_config){.size = sizeof(r->config),
-                                         .memory = r->memory,
-                                         .features = features,
-                                         .layout.num = num,
-                                         .table_len = table_len};
-    r->data = (vhu_driver_ring_place(&r->config, BASE) + 4095) & ~UINT64_C(4095);
-    assert_int_equal(vhu_driver_ring_new(&r->driver, &r->config), 0);
-    assert_int_equal(vhu_queue_new(&r->queue), 0);
-    rig_start_queue(r, 0);
-}
-
-static void rig_close(rig *r)
-{
-    vhu_queue_free(r->queue);
-    vhu_driver_ring_free(r->driver);
-    vhu_memory_free(r->memory);
-    vhu_shm_free(r->shm);
-}
+#define LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 
 static vhu__used *used_of(const rig *r)
 {
     return vhu_memory_at(r->memory, r->config.layout.used, 4);
-}
-
-/* One readable and one writable piece of 8 bytes; the token says which. */
-static int add(rig *r, uint32_t i)
-{
-    const vhu_guest_buf bufs[] = {{r->data + i * 16, 8}, {r->data + i * 16 + 8, 8}};
-
-    return vhu_driver_ring_add(r->driver, bufs, 1, 1, (void *)(uintptr_t)(i + 1));
-}
-
-static uint32_t collect_one(rig *r)
-{
-    vhu_driver_used used;
-
-    assert_int_equal(vhu_driver_ring_collect(r->driver, &used, 1), 1);
-    return (uint32_t)(uintptr_t)used.token - 1;
-}
-
-static uint32_t take(rig *r, vhu_chain *chains, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        chains[i] = (vhu_chain){.bufs = r->bufs, .capacity = MAX_BUFS};
-    return (uint32_t)vhu_queue_take(r->queue, chains, n);
 }
 
 /* --- both sides --- */
@@ -108,9 +24,23 @@ static void test_traffic(void **state)
         uint64_t features;
         uint32_t num;
         uint32_t table_len;
-    } rows[] = {{0, 1, 0},         {0, 2, 0},         {INDIRECT, 1, 8},
-                {EVENT_IDX, 8, 0}, {INDIRECT, 16, 4}, {INDIRECT | EVENT_IDX, 64, 8},
-                {INDIRECT, 64, 0}, {0, 64, 8}};
+    } rows[] = {{0, 1, 0},
+                {0, 2, 0},
+                {INDIRECT, 1, 8},
+                {EVENT_IDX, 8, 0},
+                {INDIRECT, 16, 4},
+                {INDIRECT | EVENT_IDX, 64, 8},
+                {INDIRECT, 64, 0},
+                {0, 64, 8},
+                {PACKED, 1, 0},
+                {PACKED, 3, 0},
+                {PACKED | INDIRECT, 1, 8},
+                {PACKED | EVENT_IDX, 7, 0},
+                {PACKED | INDIRECT, 16, 4},
+                {PACKED | INDIRECT | EVENT_IDX, 64, 8},
+                {IN_ORDER, 8, 0},
+                {IN_ORDER | INDIRECT, 64, 4},
+                {PACKED | IN_ORDER | INDIRECT | EVENT_IDX, 33, 4}};
 
     (void)state;
     for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
@@ -144,7 +74,7 @@ static void test_traffic(void **state)
             } while (status == 0);
             assert_int_equal(status, VHU_EAGAIN);
             vhu_driver_ring_publish(r.driver);
-            n = take(&r, chains, 64);
+            n = rig_take(&r, chains, 64);
             assert_true(n > 0);
             for (uint32_t i = n; i-- > 0;) {
                 chains[i].written = chains[i].num_writable;
@@ -162,28 +92,34 @@ static void test_traffic(void **state)
     }
 }
 
-static void test_room(void **state)
+static void room(uint64_t layout)
 {
     rig r;
     vhu_chain chains[ANY_NUM];
 
-    (void)state;
-    rig_open(&r, 0, ANY_NUM, 0);
+    rig_open(&r, layout, ANY_NUM, 0);
     assert_int_equal(vhu_driver_ring_room(r.driver), ANY_NUM);
     for (uint32_t i = 0; i < ANY_NUM / 2; i++)
-        assert_int_equal(add(&r, i), 0);
-    assert_int_equal(add(&r, 0), VHU_EAGAIN);
+        assert_int_equal(rig_add(&r, i), 0);
+    assert_int_equal(rig_add(&r, 0), VHU_EAGAIN);
     assert_int_equal(vhu_driver_ring_room(r.driver), 0);
     assert_int_equal(vhu_driver_ring_in_use(r.driver), ANY_NUM / 2);
     /* Nothing is shown before it is published. */
     assert_false(vhu_queue_has_avail(r.queue));
     vhu_driver_ring_publish(r.driver);
-    assert_int_equal(take(&r, chains, ANY_NUM), ANY_NUM / 2);
+    assert_int_equal(rig_take(&r, chains, ANY_NUM), ANY_NUM / 2);
     vhu_queue_complete(r.queue, &chains[3], 1);
-    assert_int_equal(collect_one(&r), 3);
+    assert_int_equal(rig_collect(&r), 3);
     assert_int_equal(vhu_driver_ring_room(r.driver), 2);
-    assert_int_equal(add(&r, 3), 0);
+    assert_int_equal(rig_add(&r, 3), 0);
     rig_close(&r);
+}
+
+static void test_room(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LAYOUTS; i++)
+        room(layouts[i]);
 }
 
 static void test_wrong_requests(void **state)
@@ -221,7 +157,12 @@ static void test_wrong_configs(void **state)
         int result;
     } rows[] = {
         {0, 16, 0, BASE, BASE + 4096, BASE + 8192, 0, 0},
-        {VHU_BIT(VHU_F_RING_PACKED), 16, 0, BASE, BASE + 4096, BASE + 8192, 0, VHU_ENOSYS},
+        {PACKED, 16, 0, BASE, BASE + 4096, BASE + 8192, 0, 0},
+        {PACKED, 3, 0, BASE, BASE + 4096, BASE + 4100, 0, 0},
+        {PACKED, 0, 0, BASE, BASE + 4096, BASE + 4100, 0, VHU_EINVAL},
+        {PACKED, 32769, 0, BASE, BASE + 4096, BASE + 4100, 0, VHU_EINVAL},
+        {PACKED, 3, 0, BASE, BASE + 4098, BASE + 4100, 0, VHU_EINVAL},
+        {PACKED, 3, 0, BASE, BASE + SIZE, BASE + 4100, 0, VHU_EFAULT},
         {0, 0, 0, BASE, BASE + 4096, BASE + 8192, 0, VHU_EINVAL},
         {0, 3, 0, BASE, BASE + 4096, BASE + 8192, 0, VHU_EINVAL},
         {0, 65536, 0, BASE, BASE + 4096, BASE + 8192, 0, VHU_EINVAL},
@@ -261,25 +202,25 @@ static void test_wrong_configs(void **state)
 
 static void test_kicks(void **state)
 {
-    static const uint64_t features[] = {0, EVENT_IDX};
+    static const uint64_t features[] = {0, EVENT_IDX, PACKED, PACKED | EVENT_IDX};
     vhu_chain chain;
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
         rig r;
 
         rig_open(&r, features[i], ANY_NUM, 0);
         assert_false(vhu_driver_ring_publish(r.driver));
-        assert_int_equal(add(&r, 0), 0);
+        assert_int_equal(rig_add(&r, 0), 0);
         assert_true(vhu_driver_ring_publish(r.driver));
         vhu_queue_disable_kicks(r.queue);
-        assert_int_equal(take(&r, &chain, 1), 1);
-        assert_int_equal(add(&r, 1), 0);
+        assert_int_equal(rig_take(&r, &chain, 1), 1);
+        assert_int_equal(rig_add(&r, 1), 0);
         assert_false(vhu_driver_ring_publish(r.driver));
         assert_true(vhu_queue_enable_kicks(r.queue));
-        assert_int_equal(take(&r, &chain, 1), 1);
+        assert_int_equal(rig_take(&r, &chain, 1), 1);
         assert_false(vhu_queue_enable_kicks(r.queue));
-        assert_int_equal(add(&r, 2), 0);
+        assert_int_equal(rig_add(&r, 2), 0);
         assert_true(vhu_driver_ring_publish(r.driver));
         rig_close(&r);
     }
@@ -287,26 +228,26 @@ static void test_kicks(void **state)
 
 static void test_calls(void **state)
 {
-    static const uint64_t features[] = {0, EVENT_IDX};
+    static const uint64_t features[] = {0, EVENT_IDX, PACKED, PACKED | EVENT_IDX};
     vhu_chain chains[4];
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
         rig r;
 
         rig_open(&r, features[i], ANY_NUM, 0);
         for (uint32_t k = 0; k < 4; k++)
-            assert_int_equal(add(&r, k), 0);
+            assert_int_equal(rig_add(&r, k), 0);
         vhu_driver_ring_publish(r.driver);
-        assert_int_equal(take(&r, chains, 4), 4);
+        assert_int_equal(rig_take(&r, chains, 4), 4);
         vhu_queue_complete(r.queue, &chains[0], 1);
         assert_true(vhu_queue_needs_call(r.queue));
         vhu_driver_ring_disable_calls(r.driver);
         vhu_queue_complete(r.queue, &chains[1], 1);
         assert_false(vhu_queue_needs_call(r.queue));
         assert_true(vhu_driver_ring_enable_calls(r.driver));
-        collect_one(&r);
-        collect_one(&r);
+        rig_collect(&r);
+        rig_collect(&r);
         assert_false(vhu_driver_ring_enable_calls(r.driver));
         vhu_queue_complete(r.queue, &chains[2], 1);
         assert_true(vhu_queue_needs_call(r.queue));
@@ -347,7 +288,7 @@ static void test_lies(void **state)
 
         rig_open(&r, 0, ANY_NUM, 0);
         for (uint32_t k = 0; k < 4; k++)
-            assert_int_equal(add(&r, k), 0);
+            assert_int_equal(rig_add(&r, k), 0);
         vhu_driver_ring_publish(r.driver);
         area = used_of(&r);
         for (uint32_t k = 0; k < 4; k++)
@@ -361,66 +302,78 @@ static void test_lies(void **state)
         /* From now on. */
         area->idx = 0;
         assert_int_equal(vhu_driver_ring_collect(r.driver, used, 8), VHU_EBROKEN_RING);
-        assert_int_equal(add(&r, 5), VHU_EBROKEN_RING);
+        assert_int_equal(rig_add(&r, 5), VHU_EBROKEN_RING);
         assert_int_equal(vhu_driver_ring_replay(r.driver), VHU_EBROKEN_RING);
         rig_close(&r);
     }
 }
 
 /* What it writes over the descriptors does not lead the driver astray. */
-static void test_descriptors_overwritten(void **state)
+static void descriptors_overwritten(uint64_t layout)
 {
     vhu_chain chains[8];
     rig r;
 
-    (void)state;
-    rig_open(&r, 0, ANY_NUM, 0);
+    rig_open(&r, layout, ANY_NUM, 0);
     for (uint32_t round = 0; round < 100; round++) {
         for (uint32_t k = 0; k < 8; k++)
-            assert_int_equal(add(&r, k), 0);
+            assert_int_equal(rig_add(&r, k), 0);
         vhu_driver_ring_publish(r.driver);
-        assert_int_equal(take(&r, chains, 8), 8);
+        assert_int_equal(rig_take(&r, chains, 8), 8);
         memset(vhu_memory_at(r.memory, r.config.layout.desc, 1), 0xff, vhu__desc_bytes(ANY_NUM));
         vhu_queue_complete(r.queue, chains, 8);
         for (uint32_t k = 0; k < 8; k++)
-            assert_int_equal(collect_one(&r), k);
+            assert_int_equal(rig_collect(&r), k);
     }
     assert_int_equal(vhu_driver_ring_room(r.driver), ANY_NUM);
     rig_close(&r);
 }
 
+static void test_descriptors_overwritten(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LAYOUTS; i++)
+        descriptors_overwritten(layouts[i]);
+}
+
 /* --- another device --- */
 
-static void test_replay(void **state)
+static void replay(uint64_t layout)
 {
     vhu_chain chains[8];
     rig r;
 
-    (void)state;
-    rig_open(&r, 0, ANY_NUM, 0);
+    rig_open(&r, layout, ANY_NUM, 0);
     for (uint32_t k = 0; k < 6; k++)
-        assert_int_equal(add(&r, k), 0);
+        assert_int_equal(rig_add(&r, k), 0);
     vhu_driver_ring_publish(r.driver);
-    assert_int_equal(take(&r, chains, 8), 6);
+    assert_int_equal(rig_take(&r, chains, 8), 6);
     vhu_queue_complete(r.queue, &chains[4], 1);
     vhu_queue_complete(r.queue, &chains[1], 1);
     vhu_queue_stop(r.queue);
     assert_int_equal(vhu_driver_ring_replay(r.driver), VHU_ESTATE);
-    assert_int_equal(collect_one(&r), 4);
-    assert_int_equal(collect_one(&r), 1);
+    assert_int_equal(rig_collect(&r), 4);
+    assert_int_equal(rig_collect(&r), 1);
     /* One is added, and not yet published. */
-    assert_int_equal(add(&r, 6), 0);
+    assert_int_equal(rig_add(&r, 6), 0);
     assert_int_equal(vhu_driver_ring_replay(r.driver), 0);
-    rig_start_queue(&r, 2);
-    assert_int_equal(take(&r, chains, 8), 5);
+    rig_start_queue(&r, vhu_driver_ring_base(r.driver));
+    assert_int_equal(rig_take(&r, chains, 8), 5);
     vhu_queue_complete(r.queue, chains, 5);
-    assert_int_equal(collect_one(&r), 0);
-    assert_int_equal(collect_one(&r), 2);
-    assert_int_equal(collect_one(&r), 3);
-    assert_int_equal(collect_one(&r), 5);
-    assert_int_equal(collect_one(&r), 6);
+    assert_int_equal(rig_collect(&r), 0);
+    assert_int_equal(rig_collect(&r), 2);
+    assert_int_equal(rig_collect(&r), 3);
+    assert_int_equal(rig_collect(&r), 5);
+    assert_int_equal(rig_collect(&r), 6);
     assert_int_equal(vhu_driver_ring_replay(r.driver), 0);
     rig_close(&r);
+}
+
+static void test_replay(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LAYOUTS; i++)
+        replay(layouts[i]);
 }
 
 /* The largest ring, all of it in use: what took the square of that many steps would never end. */
@@ -467,7 +420,7 @@ static void device_main(void *arg)
         vhu_chain chain;
         uint64_t number;
 
-        if (take(r, &chain, 1) != 1)
+        if (rig_take(r, &chain, 1) != 1)
             continue;
         memcpy(&number, chain.bufs[0].base, sizeof(number));
         number = ~number;
@@ -478,14 +431,13 @@ static void device_main(void *arg)
     }
 }
 
-static void test_threads(void **state)
+static void threads(uint64_t layout)
 {
     uint32_t added = 0, done = 0;
     uv_thread_t device;
     rig r;
 
-    (void)state;
-    rig_open(&r, INDIRECT | EVENT_IDX, ANY_NUM, 2);
+    rig_open(&r, INDIRECT | EVENT_IDX | layout, ANY_NUM, 2);
     assert_int_equal(uv_thread_create(&device, device_main, &r), 0);
     while (done < MANY) {
         vhu_driver_used used;
@@ -514,6 +466,13 @@ static void test_threads(void **state)
     }
     assert_int_equal(uv_thread_join(&device), 0);
     rig_close(&r);
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LAYOUTS; i++)
+        threads(layouts[i]);
 }
 
 int main(void)

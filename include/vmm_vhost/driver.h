@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The driver's side of a virtqueue (virtio 1.x, "Split Virtqueues"), with indirect descriptors and
- * EVENT_IDX: for programs that use a device without a guest, such as probes, benchmarks and tests.
+ * The driver's side of a virtqueue (virtio 1.x), split or packed, with indirect descriptors,
+ * EVENT_IDX and IN_ORDER: for programs that use a device without a guest, such as probes,
+ * benchmarks and tests.
  *
  * The device is not trusted: a used entry that names no request in use or tells of more bytes than
  * could be written, and a used index that runs ahead, break the ring. What the device may write to
@@ -28,14 +29,15 @@ typedef struct vhu_driver_ring vhu_driver_ring;
 
 /* Virtio feature bits that vhu_driver_ring implements. */
 #define VHU_DRIVER_FEATURES                                                                        \
-    (VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(VHU_F_RING_INDIRECT_DESC) | VHU_BIT(VHU_F_RING_EVENT_IDX))
+    (VHU_BIT(VHU_F_VERSION_1) | VHU_BIT(VHU_F_RING_INDIRECT_DESC) |                                \
+     VHU_BIT(VHU_F_RING_EVENT_IDX) | VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER))
 
-/* What a driver tells of a ring (virtio: 2.7, 4.1.4.3). The addresses are the guest's. */
+/* What a driver tells of a ring (virtio: 2.7, 2.8, 4.1.4.3). The addresses are the guest's. */
 typedef struct vhu_ring_layout {
-    uint32_t num; /* descriptors, a power of two up to VHU_MAX_RING_SIZE */
+    uint32_t num; /* descriptors, up to VHU_MAX_RING_SIZE; of a split ring a power of two */
     uint32_t reserved;
     uint64_t desc;  /* the descriptor area, a multiple of 16 */
-    uint64_t avail; /* the driver's area, a multiple of 2 */
+    uint64_t avail; /* the driver's area, a multiple of 2; of a packed ring, of 4 */
     uint64_t used;  /* the device's area, a multiple of 4 */
 } vhu_ring_layout;
 
@@ -54,7 +56,7 @@ typedef struct vhu_driver_used {
 typedef struct vhu_driver_ring_config {
     size_t size;              /* sizeof(vhu_driver_ring_config) */
     const vhu_memory *memory; /* borrowed until vhu_driver_ring_free() */
-    uint64_t features;        /* acknowledged; those that the ring does not know do not matter */
+    uint64_t features;        /* acknowledged: they choose the layout; unknown ones do not matter */
     vhu_ring_layout layout;
     /*
      * With RING_INDIRECT_DESC: for each descriptor a table of so many entries, at a guest address
@@ -65,15 +67,15 @@ typedef struct vhu_driver_ring_config {
 } vhu_driver_ring_config;
 
 /*
- * Lay out a ring, and its indirect tables if table_len is not 0, in guest memory from `addr` on:
- * fills in the addresses of *config, of which layout.num and table_len are set. Returns the first
- * address behind it, or 0 if it does not fit into 64 bits.
+ * Lay out a ring of either layout, and its indirect tables if table_len is not 0, in guest memory
+ * from `addr` on: fills in the addresses of *config, of which layout.num and table_len are set.
+ * Returns the first address behind it, or 0 if it does not fit into 64 bits.
  */
 VHU_API uint64_t vhu_driver_ring_place(vhu_driver_ring_config *config, uint64_t addr);
 
 /*
  * A new ring, empty: its memory is cleared. VHU_EFAULT: a part of it does not lie in one region;
- * VHU_EINVAL: bad size, alignment or table; VHU_ENOSYS: a packed ring; VHU_ENOMEM.
+ * VHU_EINVAL: bad size, alignment or table; VHU_ENOMEM.
  */
 VHU_API int vhu_driver_ring_new(vhu_driver_ring **out, const vhu_driver_ring_config *config);
 VHU_API void vhu_driver_ring_free(vhu_driver_ring *ring);
@@ -111,10 +113,15 @@ VHU_API uint32_t vhu_driver_ring_in_use(const vhu_driver_ring *ring);
 VHU_API uint32_t vhu_driver_ring_room(const vhu_driver_ring *ring);
 
 /*
+ * The base to start a device with (as of SET_VRING_BASE), when the ring is new, when all that was
+ * used is collected and nothing is in use, or after vhu_driver_ring_replay().
+ */
+VHU_API uint32_t vhu_driver_ring_base(const vhu_driver_ring *ring);
+
+/*
  * The device has gone in the middle of its work and left no record of it (no in-flight area): offer
- * all requests in use once more, the oldest first, from the used index on, which is the base to
- * start the ring with. The device must not have the ring. VHU_ESTATE: collect first, what it has
- * done is still there; VHU_EBROKEN_RING.
+ * all requests in use once more, the oldest first, from vhu_driver_ring_base() on. The device must
+ * not have the ring. VHU_ESTATE: collect first, what it has done is still there; VHU_EBROKEN_RING.
  */
 VHU_API int vhu_driver_ring_replay(vhu_driver_ring *ring);
 

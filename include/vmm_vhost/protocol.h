@@ -262,6 +262,9 @@ typedef enum vhu_vring_event { VHU_VRING_KICK, VHU_VRING_CALL, VHU_VRING_ERR } v
 #define VHU_MAX_RING_SIZE 32768u
 #define VHU_MAX_RINGS 256u
 
+/* The base of a new packed ring: nothing is available or used yet, in the first lap. */
+#define VHU_PACKED_RING_BASE UINT32_C(0x80008000)
+
 /*
  * Name of a front-end or back-end request such as "GET_FEATURES", or NULL if the code is unknown;
  * name of a protocol feature's bit number such as "REPLY_ACK", or NULL. Static strings. Any thread.

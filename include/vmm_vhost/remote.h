@@ -8,7 +8,7 @@
  *     vhu_remote_connect(remote, "/tmp/blk.sock");            negotiates
  *     vhu_remote_get_config(remote, 0, config, sizeof(config));
  *     vhu_remote_add_memory(remote, &region, handle);         before or after connecting
- *     vhu_remote_set_ring(remote, 0, &layout, 0);             when the driver has set it up
+ *     vhu_remote_set_ring(remote, 0, &layout, base);          when the driver has set it up
  *     vhu_remote_start(remote);
  *     ... vhu_remote_event(remote, 0, VHU_VRING_KICK) and _CALL ...
  *     vhu_remote_stop(remote);
@@ -44,7 +44,7 @@ typedef struct vhu_remote_options {
     bool queue_pairs;
     /*
      * Virtio features that the VMM and the driver can do; the offer is masked by them. The kit has
-     * none for ACCESS_PLATFORM and RING_PACKED.
+     * none for ACCESS_PLATFORM.
      */
     uint64_t features;
     /* Protocol features that are used by way of vhu_remote_client(), besides those of the kit. */
@@ -74,7 +74,8 @@ VHU_API const char *vhu_remote_last_error(const vhu_remote *remote);
 
 /*
  * Connect to an address as of listener.h, and negotiate. If the device runs, because the back-end
- * before this one has gone: make it run again, all rings from their used index on (SET_INFLIGHT_FD
+ * before this one has gone: make it run again, all rings from their used index on or, packed, from
+ * the base that was set last (SET_INFLIGHT_FD
  * before, if an in-flight area is in use; without one, requests that were done out of order may be
  * lost or done twice), with a kick and a call for each. Errors: those of vhu_connect(), of which
  * VHU_ENOENT, VHU_ECONNREFUSED and VHU_EAGAIN (as many as it lets wait are waiting) say that the
@@ -152,15 +153,23 @@ VHU_API const vhu_memory *vhu_remote_memory(const vhu_remote *remote);
 /* --- Rings --- */
 
 /*
- * Where a ring is, and its base (0 for a new one). Rings that were never set do not run.
- * VHU_EINVAL: bad number, size, alignment; VHU_EFAULT: a part does not lie in one region;
- * VHU_ESTATE: running; VHU_EMFILE, VHU_ENOMEM.
+ * Where a ring is, and its base: for a new one 0 or, if it is packed, VHU_PACKED_RING_BASE. The
+ * features come first. Rings that were never set do not run. VHU_EINVAL: bad number, size, base,
+ * alignment; VHU_EFAULT: a part does not lie in one region; VHU_ESTATE: running; VHU_EMFILE,
+ * VHU_ENOMEM.
  */
 VHU_API int vhu_remote_set_ring(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *layout,
                                 uint32_t base);
 
-/* Next available index as it was set or, if that is later, as of the last stop. */
+/* The base as it was set or, if that is later, as of the last stop. */
 VHU_API uint32_t vhu_remote_ring_base(const vhu_remote *remote, uint32_t ring);
+
+/*
+ * Where the next back-end is to go on with a ring whose back-end has gone, or which is stopped. A
+ * split ring that ran goes on from its used index, whatever is said here; a packed ring has none in
+ * memory. VHU_EINVAL: no such ring, or no base; VHU_ESTATE: running.
+ */
+VHU_API int vhu_remote_set_ring_base(vhu_remote *remote, uint32_t ring, uint32_t base);
 
 /*
  * The kit's events of a ring that was set: to signal (kick), or to wait for (call, err). Borrowed;
@@ -201,14 +210,14 @@ VHU_API int vhu_remote_start(vhu_remote *remote);
 
 /*
  * Stop all rings; the back-end finishes what it took. Whatever is returned, the device is stopped,
- * with the bases that the back-end told or, if it has gone or failed, the used indices.
- * VHU_ESTATE: not running; or as a request's.
+ * with the bases that the back-end told or, if it has gone or failed, the used indices (of packed
+ * rings: the bases before). VHU_ESTATE: not running; or as a request's.
  */
 VHU_API int vhu_remote_stop(vhu_remote *remote);
 
 /*
  * The driver resets the device: as stop, by RESET_DEVICE where that is known. Whatever is returned,
- * bases are 0 then and the features all that is offered.
+ * bases are those of new rings then and the features all that is offered.
  */
 VHU_API int vhu_remote_reset(vhu_remote *remote);
 

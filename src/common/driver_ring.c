@@ -1,47 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The driver's side of a split ring. What it needs to know is kept here, never in shared memory. */
-#include <vmm_vhost/driver.h>
-
+/*
+ * The driver's side of a ring, whatever its layout. What it needs to know is kept here, never in
+ * shared memory.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "atomic.h"
-#include "endian.h"
-#include "util.h"
-#include "virtio_ring.h"
-
-/* Of each descriptor; and of one more, through which the circle of requests in use is closed. */
-typedef struct slot {
-    void *token;
-    uint32_t writable; /* bytes */
-    uint16_t count;    /* descriptors of the ring that the request takes; 0: no request's head */
-    uint16_t next;     /* in the list of free ones, or of the request */
-    uint16_t older;    /* request: the one added before it, and the one after */
-    uint16_t newer;
-} slot;
-
-struct vhu_driver_ring {
-    vhu_ring_layout layout;
-    uint64_t tables_addr;
-    vhu__desc *desc;
-    vhu__avail *avail;
-    const vhu__used *used;
-    const uint16_t *avail_event;
-    uint16_t *used_event;
-    vhu__desc *tables; /* NULL: none */
-    uint32_t table_len;
-    uint32_t room;   /* free descriptors */
-    uint32_t in_use; /* requests */
-    uint16_t free;   /* the first free one */
-    uint16_t avail_idx;
-    uint16_t published;
-    uint16_t used_idx; /* next to collect */
-    bool event_idx;
-    char error[120];
-    slot slots[];
-};
+#include "driver_ring_internal.h"
 
 /* --- life --- */
 
@@ -57,27 +25,34 @@ static uint64_t table_bytes(const vhu_driver_ring_config *config)
     return sizeof(vhu__desc) * (uint64_t)config->layout.num * config->table_len;
 }
 
+/* A split ring's parts are large enough for a packed one, too. */
 uint64_t vhu_driver_ring_place(vhu_driver_ring_config *config, uint64_t addr)
 {
     vhu_ring_layout *l = &config->layout;
 
     if (take_space(&addr, 16, vhu__desc_bytes(l->num), &l->desc) &&
-        take_space(&addr, 2, vhu__avail_bytes(l->num), &l->avail) &&
+        take_space(&addr, 4, vhu__avail_bytes(l->num), &l->avail) &&
         take_space(&addr, 4, vhu__used_bytes(l->num), &l->used) &&
         take_space(&addr, 16, table_bytes(config), &config->tables))
         return addr;
     return 0;
 }
 
+static const vhu__driver_layout *choose(const vhu_driver_ring_config *c)
+{
+    return c->features & VHU_BIT(VHU_F_RING_PACKED) ? &vhu__driver_packed : &vhu__driver_split;
+}
+
 static int check_config(const vhu_driver_ring_config *c)
 {
+    const vhu__driver_layout *ops = choose(c);
     const vhu_ring_layout *l = &c->layout;
 
-    if (c->features & VHU_BIT(VHU_F_RING_PACKED))
-        return VHU_ENOSYS;
-    if (!c->memory || !vhu__is_power_of_2(l->num) || l->num > VHU_MAX_RING_SIZE)
+    if (!c->memory || l->num == 0 || l->num > VHU_MAX_RING_SIZE ||
+        (ops == &vhu__driver_split && !vhu__is_power_of_2(l->num)))
         return VHU_EINVAL;
-    if (l->desc % 16 != 0 || l->avail % 2 != 0 || l->used % 4 != 0 || c->tables % 16 != 0)
+    if (l->desc % ops->align[0] != 0 || l->avail % ops->align[1] != 0 ||
+        l->used % ops->align[2] != 0 || c->tables % 16 != 0)
         return VHU_EINVAL;
     return c->table_len <= VHU_MAX_RING_SIZE ? 0 : VHU_EINVAL;
 }
@@ -86,22 +61,22 @@ static int check_config(const vhu_driver_ring_config *c)
 static int map_parts(vhu_driver_ring *ring, const vhu_driver_ring_config *c)
 {
     const vhu_ring_layout *l = &c->layout;
+    const uint64_t addr[3] = {l->desc, l->avail, l->used};
     bool indirect = (c->features & VHU_BIT(VHU_F_RING_INDIRECT_DESC)) && c->table_len > 0;
-    vhu__used *used = vhu_memory_at(c->memory, l->used, vhu__used_bytes(l->num));
+    void *parts[3];
 
-    ring->desc = vhu_memory_at(c->memory, l->desc, vhu__desc_bytes(l->num));
-    ring->avail = vhu_memory_at(c->memory, l->avail, vhu__avail_bytes(l->num));
     if (indirect)
         ring->tables = vhu_memory_at(c->memory, c->tables, table_bytes(c));
-    if (!ring->desc || !ring->avail || !used || (indirect && !ring->tables))
+    if (indirect && !ring->tables)
         return VHU_EFAULT;
-    memset(ring->desc, 0, (size_t)vhu__desc_bytes(l->num));
-    memset(ring->avail, 0, (size_t)vhu__avail_bytes(l->num));
-    memset(used, 0, (size_t)vhu__used_bytes(l->num));
-    ring->used = used;
-    ring->used_event = &ring->avail->ring[l->num];
-    ring->avail_event = (const uint16_t *)(const void *)&used->ring[l->num];
-    return 0;
+    for (size_t i = 0; i < VHU__COUNT(parts); i++) {
+        parts[i] = vhu_memory_at(c->memory, addr[i], ring->ops->bytes[i](l->num));
+        if (!parts[i])
+            return VHU_EFAULT;
+    }
+    for (size_t i = 0; i < VHU__COUNT(parts); i++)
+        memset(parts[i], 0, (size_t)ring->ops->bytes[i](l->num));
+    return ring->ops->start(ring, parts);
 }
 
 static void link_slots(vhu_driver_ring *ring, uint16_t older, uint16_t newer)
@@ -124,16 +99,19 @@ int vhu_driver_ring_new(vhu_driver_ring **out, const vhu_driver_ring_config *con
     ring = calloc(1, sizeof(*ring) + (c.layout.num + 1) * sizeof(ring->slots[0]));
     if (!ring)
         return VHU_ENOMEM;
+    ring->ops = choose(&c);
+    ring->layout = c.layout;
     r = map_parts(ring, &c);
     if (r < 0) {
-        free(ring);
+        vhu_driver_ring_free(ring);
         return r;
     }
-    ring->layout = c.layout;
     ring->tables_addr = c.tables;
     ring->table_len = ring->tables ? c.table_len : 0;
     ring->room = c.layout.num;
+    ring->in_order = (c.features & VHU_BIT(VHU_F_IN_ORDER)) != 0;
     ring->event_idx = (c.features & VHU_BIT(VHU_F_RING_EVENT_IDX)) != 0;
+    ring->free_last = (uint16_t)(c.layout.num - 1);
     for (uint32_t i = 0; i < c.layout.num; i++)
         ring->slots[i].next = (uint16_t)(i + 1);
     link_slots(ring, (uint16_t)c.layout.num, (uint16_t)c.layout.num);
@@ -143,6 +121,8 @@ int vhu_driver_ring_new(vhu_driver_ring **out, const vhu_driver_ring_config *con
 
 void vhu_driver_ring_free(vhu_driver_ring *ring)
 {
+    if (ring)
+        free(ring->copies);
     free(ring);
 }
 
@@ -166,9 +146,12 @@ const char *vhu_driver_ring_error(const vhu_driver_ring *ring)
     return ring->error;
 }
 
-static int break_ring(vhu_driver_ring *ring, const char *format, ...) VHU__PRINTF(2, 3);
+uint32_t vhu_driver_ring_base(const vhu_driver_ring *ring)
+{
+    return ring->ops->base(ring);
+}
 
-static int break_ring(vhu_driver_ring *ring, const char *format, ...)
+int vhu__driver_break(vhu_driver_ring *ring, const char *format, ...)
 {
     va_list args;
 
@@ -179,21 +162,6 @@ static int break_ring(vhu_driver_ring *ring, const char *format, ...)
 }
 
 /* --- adding --- */
-
-static vhu__desc make_desc(uint64_t addr, uint64_t len, unsigned flags, uint32_t next)
-{
-    return (vhu__desc){.addr = vhu__le64(addr),
-                       .len = vhu__le32((uint32_t)len),
-                       .flags = vhu__le16((uint16_t)flags),
-                       .next = vhu__le16((uint16_t)next)};
-}
-
-static vhu__desc desc_of(const vhu_guest_buf *buf, bool writable, bool last, uint32_t next)
-{
-    unsigned flags = (writable ? VHU__DESC_WRITE : 0u) | (last ? 0u : VHU__DESC_NEXT);
-
-    return make_desc(buf->addr, buf->len, flags, last ? 0 : next);
-}
 
 /* The bytes that may be written, and all pieces, must be tellable in 32 bits. */
 static bool count_bytes(const vhu_guest_buf *bufs, uint32_t num_readable, uint32_t n,
@@ -210,6 +178,11 @@ static bool count_bytes(const vhu_guest_buf *bufs, uint32_t num_readable, uint32
     return sum <= UINT32_MAX;
 }
 
+static unsigned desc_flags(bool writable, bool last)
+{
+    return (writable ? VHU__DESC_WRITE : 0u) | (last ? 0u : VHU__DESC_NEXT);
+}
+
 static void fill_chain(vhu_driver_ring *ring, uint16_t head, const vhu_guest_buf *bufs,
                        uint32_t num_readable, uint32_t n)
 {
@@ -218,7 +191,7 @@ static void fill_chain(vhu_driver_ring *ring, uint16_t head, const vhu_guest_buf
     for (uint32_t i = 0; i < n; i++) {
         uint16_t next = ring->slots[at].next;
 
-        ring->desc[at] = desc_of(&bufs[i], i >= num_readable, i + 1 == n, next);
+        ring->ops->set(ring, at, &bufs[i], desc_flags(i >= num_readable, i + 1 == n), next);
         at = next;
     }
 }
@@ -227,18 +200,13 @@ static void fill_table(vhu_driver_ring *ring, uint16_t head, const vhu_guest_buf
                        uint32_t num_readable, uint32_t n)
 {
     size_t first = (size_t)head * ring->table_len;
+    const vhu_guest_buf table = {ring->tables_addr + first * sizeof(vhu__desc),
+                                 n * sizeof(vhu__desc)};
 
     for (uint32_t i = 0; i < n; i++)
-        ring->tables[first + i] = desc_of(&bufs[i], i >= num_readable, i + 1 == n, i + 1);
-    ring->desc[head] = make_desc(ring->tables_addr + first * sizeof(vhu__desc),
-                                 n * sizeof(vhu__desc), VHU__DESC_INDIRECT, 0);
-}
-
-static void offer(vhu_driver_ring *ring, uint16_t head)
-{
-    uint16_t *entry = &ring->avail->ring[ring->avail_idx++ & (ring->layout.num - 1)];
-
-    vhu__store_relaxed_u16(entry, vhu__le16(head));
+        ring->tables[first + i] =
+            ring->ops->table_desc(&bufs[i], desc_flags(i >= num_readable, i + 1 == n), i + 1);
+    ring->ops->set(ring, head, &table, VHU__DESC_INDIRECT, 0);
 }
 
 int vhu_driver_ring_add(vhu_driver_ring *ring, const vhu_guest_buf *bufs, uint32_t num_readable,
@@ -270,100 +238,114 @@ int vhu_driver_ring_add(vhu_driver_ring *ring, const vhu_guest_buf *bufs, uint32
     link_slots(ring, ring->slots[ring->layout.num].older, head);
     link_slots(ring, head, (uint16_t)ring->layout.num);
     ring->in_use++;
-    offer(ring, head);
+    ring->ops->offer(ring, head);
     return 0;
 }
 
 bool vhu_driver_ring_publish(vhu_driver_ring *ring)
 {
-    uint16_t old = ring->published;
-    uint16_t new = ring->avail_idx;
-
-    if (old == new)
-        return false;
-    ring->published = new;
-    vhu__store_release_u16(&ring->avail->idx, vhu__le16(new));
-    vhu__full_fence();
-    if (ring->event_idx) {
-        uint16_t event = vhu__le16(vhu__load_relaxed_u16(ring->avail_event));
-
-        return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
-    }
-    return !(vhu__le16(vhu__load_relaxed_u16(&ring->used->flags)) & VHU__USED_NO_KICK);
+    return ring->published != ring->avail_idx && ring->ops->publish(ring);
 }
 
 /* --- collecting --- */
 
-/* How many used entries there are, or that the device tells nonsense. */
-static int look(vhu_driver_ring *ring)
+/* What a used entry says, if it can be true. */
+static int look(vhu_driver_ring *ring, uint32_t *id, uint32_t *len)
 {
-    uint16_t n = (uint16_t)(vhu__le16(vhu__load_acquire_u16(&ring->used->idx)) - ring->used_idx);
+    int r = ring->ops->look(ring, id, len);
+    uint32_t at = ring->used_idx;
 
-    if (n > ring->in_use)
-        return break_ring(ring, "used index is %u ahead, with %u requests in use", n, ring->in_use);
-    return n;
+    if (r <= 0)
+        return r;
+    if (ring->ops == &vhu__driver_packed)
+        at &= VHU__POS_IDX;
+    if (*id >= ring->layout.num || ring->slots[*id].count == 0)
+        return vhu__driver_break(ring, "used entry %u names %u, which is not in use", at, *id);
+    if (*len > ring->slots[*id].writable)
+        return vhu__driver_break(ring, "used entry %u tells of %u bytes written, of %u", at, *len,
+                                 ring->slots[*id].writable);
+    return r;
 }
 
-static int take_back(vhu_driver_ring *ring, vhu_driver_used *used)
+/*
+ * The same if they come in order: an entry may stand for all requests up to the one that it names,
+ * of which all but that one are written to the end.
+ */
+static int look_in_order(vhu_driver_ring *ring, uint32_t *id, uint32_t *len)
 {
-    const volatile vhu__used_elem *elem =
-        &ring->used->ring[ring->used_idx & (ring->layout.num - 1)];
-    uint32_t id = vhu__le32(elem->id);
-    uint32_t len = vhu__le32(elem->len);
-    uint16_t last = (uint16_t)id;
-    slot *s;
+    int r;
 
-    if (id >= ring->layout.num || ring->slots[id].count == 0)
-        return break_ring(ring, "used entry %u names %u, which is not in use", ring->used_idx, id);
-    s = &ring->slots[id];
-    if (len > s->writable)
-        return break_ring(ring, "used entry %u tells of %u bytes written, of %u", ring->used_idx,
-                          len, s->writable);
-    *used = (vhu_driver_used){.token = s->token, .len = len};
+    if (!ring->in_batch) {
+        r = look(ring, &ring->batch_id, &ring->batch_len);
+        if (r <= 0)
+            return r;
+    } else if (!ring->ops->more(ring)) {
+        return vhu__driver_break(ring, "used requests end before %u, which was named",
+                                 ring->batch_id);
+    }
+    *id = ring->slots[ring->layout.num].newer;
+    ring->in_batch = *id != ring->batch_id;
+    *len = ring->in_batch ? ring->slots[*id].writable : ring->batch_len;
+    return 1;
+}
+
+/* In order, a split ring's descriptors are to be used one after another, round the table. */
+static void free_slots(vhu_driver_ring *ring, uint16_t first, uint16_t last)
+{
+    if (!ring->in_order) {
+        ring->slots[last].next = ring->free;
+        ring->free = first;
+    } else {
+        if (ring->room == 0)
+            ring->free = first;
+        else
+            ring->slots[ring->free_last].next = first;
+        ring->free_last = last;
+    }
+}
+
+static void take_back(vhu_driver_ring *ring, uint16_t id)
+{
+    vhu__driver_slot *s = &ring->slots[id];
+    uint16_t last = id;
+
     for (uint32_t i = 1; i < s->count; i++)
         last = ring->slots[last].next;
-    ring->slots[last].next = ring->free;
-    ring->free = (uint16_t)id;
+    free_slots(ring, id, last);
+    ring->ops->pass(ring, s->count);
     ring->room += s->count;
     s->count = 0;
     link_slots(ring, s->older, s->newer);
     ring->in_use--;
-    ring->used_idx++;
-    return 0;
 }
 
 int vhu_driver_ring_collect(vhu_driver_ring *ring, vhu_driver_used *used, uint32_t n)
 {
     uint32_t done = 0;
-    int there;
+    int r = ring->error[0] ? VHU_EBROKEN_RING : 0;
 
-    if (ring->error[0])
-        return VHU_EBROKEN_RING;
-    there = look(ring);
-    if (there < 0)
-        return there;
-    n = n < (uint32_t)there ? n : (uint32_t)there;
-    while (done < n && take_back(ring, &used[done]) == 0)
-        done++;
-    return done > 0 || n == 0 ? (int)done : VHU_EBROKEN_RING;
+    while (r >= 0 && done < n) {
+        uint32_t id, len;
+
+        r = ring->in_order ? look_in_order(ring, &id, &len) : look(ring, &id, &len);
+        if (r <= 0)
+            break;
+        used[done++] = (vhu_driver_used){.token = ring->slots[id].token, .len = len};
+        take_back(ring, (uint16_t)id);
+    }
+    return done > 0 || r >= 0 ? (int)done : r;
 }
 
 void vhu_driver_ring_disable_calls(vhu_driver_ring *ring)
 {
-    if (ring->event_idx) /* as far away as can be */
-        vhu__store_relaxed_u16(ring->used_event, vhu__le16((uint16_t)(ring->used_idx - 1)));
-    else
-        vhu__store_relaxed_u16(&ring->avail->flags, vhu__le16(VHU__AVAIL_NO_CALL));
+    ring->ops->enable_calls(ring, false);
 }
 
 bool vhu_driver_ring_enable_calls(vhu_driver_ring *ring)
 {
-    if (ring->event_idx)
-        vhu__store_relaxed_u16(ring->used_event, vhu__le16(ring->used_idx));
-    else
-        vhu__store_relaxed_u16(&ring->avail->flags, 0);
+    ring->ops->enable_calls(ring, true);
     vhu__full_fence();
-    return vhu__load_acquire_u16(&ring->used->idx) != vhu__le16(ring->used_idx);
+    return ring->in_batch || ring->ops->has_used(ring);
 }
 
 /* --- another device --- */
@@ -371,15 +353,16 @@ bool vhu_driver_ring_enable_calls(vhu_driver_ring *ring)
 int vhu_driver_ring_replay(vhu_driver_ring *ring)
 {
     uint16_t end = (uint16_t)ring->layout.num;
-    int there = ring->error[0] ? VHU_EBROKEN_RING : look(ring);
+    uint32_t id, len;
+    int r = ring->error[0] ? VHU_EBROKEN_RING : ring->ops->look(ring, &id, &len);
 
-    if (there < 0)
-        return there;
-    if (there > 0)
+    if (r < 0)
+        return r;
+    if (r > 0 || ring->in_batch)
         return VHU_ESTATE;
-    ring->avail_idx = ring->published = ring->used_idx;
+    ring->ops->rewind(ring);
     for (uint16_t head = ring->slots[end].newer; head != end; head = ring->slots[head].newer)
-        offer(ring, head);
+        ring->ops->offer(ring, head);
     vhu_driver_ring_publish(ring);
     return 0;
 }

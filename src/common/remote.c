@@ -12,8 +12,7 @@
 
 /* What the kit knows nothing of, or acknowledges by itself. */
 #define WITHHELD                                                                                   \
-    (VHU_BIT(VHU_F_PROTOCOL_FEATURES) | VHU_BIT(VHU_F_LOG_ALL) | VHU_BIT(VHU_F_ACCESS_PLATFORM) |  \
-     VHU_BIT(VHU_F_RING_PACKED))
+    (VHU_BIT(VHU_F_PROTOCOL_FEATURES) | VHU_BIT(VHU_F_LOG_ALL) | VHU_BIT(VHU_F_ACCESS_PLATFORM))
 
 #define KIT_PROTOCOL                                                                               \
     (VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIG) |                     \

@@ -5,10 +5,15 @@
 #include "atomic.h"
 #include "endian.h"
 #include "os.h"
+#include "packed_ring.h"
 #include "remote_internal.h"
-#include "virtio_ring.h"
 
 /* --- set-up --- */
+
+static bool is_packed(const vhu_remote *remote)
+{
+    return (remote->features & VHU_BIT(VHU_F_RING_PACKED)) != 0;
+}
 
 static uint64_t user_addr(const vhu_remote *remote, uint64_t guest_addr, uint64_t bytes)
 {
@@ -18,29 +23,32 @@ static uint64_t user_addr(const vhu_remote *remote, uint64_t guest_addr, uint64_
 /* Where the parts are for the back-end, or that one is nowhere. */
 static int locate(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *l, vhu_vring_addr *out)
 {
+    const bool packed = is_packed(remote);
+    const uint64_t avail = packed ? sizeof(vhu__packed_event) : vhu__avail_bytes(l->num);
+    const uint64_t used = packed ? sizeof(vhu__packed_event) : vhu__used_bytes(l->num);
+
     *out = (vhu_vring_addr){.index = ring,
                             .desc = user_addr(remote, l->desc, vhu__desc_bytes(l->num)),
-                            .avail = user_addr(remote, l->avail, vhu__avail_bytes(l->num)),
-                            .used = user_addr(remote, l->used, vhu__used_bytes(l->num))};
+                            .avail = user_addr(remote, l->avail, avail),
+                            .used = user_addr(remote, l->used, used)};
     if (out->desc && out->avail && out->used)
         return 0;
     return vhu__remote_fail(remote, VHU_EFAULT, "ring %u does not lie in memory", ring);
 }
 
-static int check_layout(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *l)
+/* What the layout allows, as features choose it. */
+static int check_layout(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *l, uint32_t base)
 {
+    const bool packed = is_packed(remote);
     vhu_vring_addr addr;
 
-    if (ring >= remote->options.num_rings)
-        return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
-    if (remote->running)
-        return vhu__remote_fail(remote, VHU_ESTATE, "ring %u is changed while the device runs",
-                                ring);
-    if (!vhu__is_power_of_2(l->num) || l->num > VHU_MAX_RING_SIZE)
+    if (l->num == 0 || l->num > VHU_MAX_RING_SIZE || (!packed && !vhu__is_power_of_2(l->num)))
         return vhu__remote_fail(remote, VHU_EINVAL, "ring %u cannot have %u descriptors", ring,
                                 l->num);
-    if (l->desc % 16 != 0 || l->avail % 2 != 0 || l->used % 4 != 0)
+    if (l->desc % 16 != 0 || l->avail % (packed ? 4 : 2) != 0 || l->used % 4 != 0)
         return vhu__remote_fail(remote, VHU_EINVAL, "ring %u is not aligned", ring);
+    if (!packed && base > UINT16_MAX)
+        return vhu__remote_fail(remote, VHU_EINVAL, "ring %u cannot have the base %u", ring, base);
     return locate(remote, ring, l, &addr);
 }
 
@@ -48,12 +56,16 @@ int vhu_remote_set_ring(vhu_remote *remote, uint32_t ring, const vhu_ring_layout
                         uint32_t base)
 {
     vhu__remote_ring *r;
-    int status = check_layout(remote, ring, layout);
+    int status;
 
+    if (ring >= remote->options.num_rings)
+        return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
+    if (remote->running)
+        return vhu__remote_fail(remote, VHU_ESTATE, "ring %u is changed while the device runs",
+                                ring);
+    status = check_layout(remote, ring, layout, base);
     if (status < 0)
         return status;
-    if (base > UINT16_MAX)
-        return vhu__remote_fail(remote, VHU_EINVAL, "ring %u cannot have the base %u", ring, base);
     r = &remote->rings[ring];
     for (size_t i = 0; i < VHU__COUNT(r->events); i++) {
         if (!r->events[i].own)
@@ -67,6 +79,22 @@ int vhu_remote_set_ring(vhu_remote *remote, uint32_t ring, const vhu_ring_layout
     r->layout = *layout;
     r->base = base;
     return 0;
+}
+
+int vhu_remote_set_ring_base(vhu_remote *remote, uint32_t ring, uint32_t base)
+{
+    vhu__remote_ring *r;
+    int status;
+
+    if (ring >= remote->options.num_rings || remote->rings[ring].layout.num == 0)
+        return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
+    r = &remote->rings[ring];
+    if (r->started && vhu_remote_is_connected(remote))
+        return vhu__remote_fail(remote, VHU_ESTATE, "ring %u runs", ring);
+    status = check_layout(remote, ring, &r->layout, base);
+    if (status == 0)
+        r->base = base;
+    return status;
 }
 
 uint32_t vhu_remote_ring_base(const vhu_remote *remote, uint32_t ring)
@@ -204,8 +232,10 @@ static int start_ring(vhu_remote *remote, uint32_t index, uint32_t base)
     vhu__remote_ring *ring = &remote->rings[index];
     vhu_backend_client *client = remote->client;
     vhu_vring_addr addr;
-    int r = locate(remote, index, &ring->layout, &addr);
+    int r = check_layout(remote, index, &ring->layout, base);
 
+    if (r == 0)
+        r = locate(remote, index, &ring->layout, &addr);
     if (r == 0)
         r = check_enable(remote, index, ring->enabled);
     if (r < 0)
@@ -225,12 +255,34 @@ static int start_ring(vhu_remote *remote, uint32_t index, uint32_t base)
     return r == 0 ? send_enable(remote, index, ring->enabled) : r;
 }
 
-static uint16_t used_idx(const vhu_remote *remote, const vhu__remote_ring *ring)
+/*
+ * Where to go on if the back-end does not tell. A packed ring has no index in memory: its driver
+ * may know (vhu_remote_set_ring_base()), or the next back-end, by the in-flight area.
+ */
+static uint32_t lost_base(const vhu_remote *remote, const vhu__remote_ring *ring)
 {
-    const vhu__used *used =
-        vhu_memory_at(remote->memory, ring->layout.used, vhu__used_bytes(ring->layout.num));
+    const vhu__used *used;
 
+    if (is_packed(remote))
+        return ring->base;
+    used = vhu_memory_at(remote->memory, ring->layout.used, vhu__used_bytes(ring->layout.num));
     return used ? vhu__le16(vhu__load_acquire_u16(&used->idx)) : 0;
+}
+
+/* Some back-ends (DPDK's) tell only one half of a packed ring's base, with nothing out. */
+static int get_base(vhu_remote *remote, uint32_t index, uint32_t *base)
+{
+    int r =
+        vhu__remote_sent(remote, vhu_backend_client_get_vring_base(remote->client, index, base));
+
+    if (r < 0)
+        return r;
+    if (is_packed(remote))
+        *base |= *base >> 16 ? 0 : *base << 16;
+    else if (*base > UINT16_MAX)
+        return vhu__remote_fail(remote, VHU_EREFUSED,
+                                "GET_VRING_BASE: ring %u: no split ring's base", index);
+    return 0;
 }
 
 /*
@@ -248,12 +300,9 @@ static int stop_ring(vhu_remote *remote, uint32_t index, bool undo)
     ring->started = false;
     if (can_enable(remote))
         send_enable(remote, index, false);
-    r = vhu__remote_sent(remote, vhu_backend_client_get_vring_base(remote->client, index, &base));
-    if (r == 0 && base > UINT16_MAX)
-        r = vhu__remote_fail(remote, VHU_EREFUSED, "GET_VRING_BASE: ring %u: no split ring's base",
-                             index);
+    r = get_base(remote, index, &base);
     if (!undo)
-        ring->base = r == 0 ? base : used_idx(remote, ring);
+        ring->base = r == 0 ? base : lost_base(remote, ring);
     return r;
 }
 
@@ -353,7 +402,7 @@ static int start_rings(vhu_remote *remote, bool resume)
         const vhu__remote_ring *ring = &remote->rings[i];
 
         if (ring->layout.num > 0)
-            r = start_ring(remote, i, resume ? used_idx(remote, ring) : ring->base);
+            r = start_ring(remote, i, resume ? lost_base(remote, ring) : ring->base);
     }
     if (r < 0) {
         undo_start(remote, had_inflight);
@@ -415,7 +464,7 @@ int vhu_remote_stop(vhu_remote *remote)
         return stop_rings(remote, false);
     for (uint32_t i = 0; i < remote->options.num_rings; i++) {
         if (remote->rings[i].layout.num > 0)
-            remote->rings[i].base = used_idx(remote, &remote->rings[i]);
+            remote->rings[i].base = lost_base(remote, &remote->rings[i]);
     }
     return 0;
 }
@@ -429,7 +478,7 @@ int vhu_remote_reset(vhu_remote *remote)
     if (vhu_remote_is_connected(remote) && vhu__remote_has(remote, VHU_PF_RESET_DEVICE))
         r = vhu__remote_sent(remote, vhu_backend_client_reset_device(remote->client));
     for (uint32_t i = 0; i < remote->options.num_rings; i++)
-        remote->rings[i].base = 0;
+        remote->rings[i].base = is_packed(remote) ? VHU_PACKED_RING_BASE : 0;
     remote->features = remote->offered;
     remote->acknowledged = false;
     vhu__remote_drop_inflight(remote);

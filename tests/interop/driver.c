@@ -85,7 +85,7 @@ int machine_add_ring(struct machine *m, uint32_t number, uint32_t num, vhu_drive
     m->next = vhu_driver_ring_place(&config, m->next);
     r = vhu_driver_ring_new(out, &config);
     if (r == 0)
-        r = vhu_remote_set_ring(m->remote, number, &config.layout, 0);
+        r = vhu_remote_set_ring(m->remote, number, &config.layout, vhu_driver_ring_base(*out));
     return r < 0 ? complain("ring", r, vhu_remote_last_error(m->remote)) : 0;
 }
 

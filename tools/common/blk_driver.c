@@ -83,7 +83,8 @@ static int make_ring(struct blk_driver *driver, vhu_driver_ring_config *config)
     config->features = vhu_remote_features(driver->remote);
     r = vhu_driver_ring_new(&driver->ring, config);
     if (r == 0)
-        r = vhu_remote_set_ring(driver->remote, driver->options.ring, &config->layout, 0);
+        r = vhu_remote_set_ring(driver->remote, driver->options.ring, &config->layout,
+                                vhu_driver_ring_base(driver->ring));
     if (r == 0) {
         driver->kick = vhu_remote_event(driver->remote, driver->options.ring, VHU_VRING_KICK);
         driver->call = vhu_remote_event(driver->remote, driver->options.ring, VHU_VRING_CALL);
@@ -238,7 +239,11 @@ int blk_driver_wait(struct blk_driver *driver, int timeout_ms)
 
 int blk_driver_replay(struct blk_driver *driver)
 {
-    return vhu_driver_ring_replay(driver->ring);
+    const int r = vhu_driver_ring_replay(driver->ring);
+
+    return r < 0 ? r
+                 : vhu_remote_set_ring_base(driver->remote, driver->options.ring,
+                                            vhu_driver_ring_base(driver->ring));
 }
 
 /* --- one at a time --- */

@@ -16,10 +16,10 @@
 
 struct blk_driver;
 
-/* Features that it can do, for vhu_remote_options. */
+/* Features that it can do, for vhu_remote_options. A disk may do first what is done first. */
 #define BLK_DRIVER_FEATURES                                                                        \
-    (VHU_DRIVER_FEATURES | VHU_BIT(BLK_F_RO) | VHU_BIT(BLK_F_FLUSH) | VHU_BIT(BLK_F_MQ) |          \
-     VHU_BIT(BLK_F_DISCARD) | VHU_BIT(BLK_F_WRITE_ZEROES))
+    ((VHU_DRIVER_FEATURES & ~VHU_BIT(VHU_F_IN_ORDER)) | VHU_BIT(BLK_F_RO) | VHU_BIT(BLK_F_FLUSH) | \
+     VHU_BIT(BLK_F_MQ) | VHU_BIT(BLK_F_DISCARD) | VHU_BIT(BLK_F_WRITE_ZEROES))
 
 struct blk_driver_options {
     uint32_t ring;    /* of the remote */

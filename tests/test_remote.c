@@ -16,6 +16,9 @@ static void test_echo(void **state)
 {
     static const vhu_remote_options rows[] = {
         {.features = VHU_DRIVER_FEATURES},
+        {.features = GUEST_SPLIT},
+        {.features = GUEST_PACKED},
+        {.features = GUEST_SPLIT | VHU_BIT(VHU_F_IN_ORDER)},
         {.features = VHU_BIT(VHU_F_VERSION_1)},
         {.features = VHU_DRIVER_FEATURES, .withheld_protocol_features = SLOTS},
         {.features = VHU_DRIVER_FEATURES, .withheld_protocol_features = UINT64_MAX},
@@ -32,8 +35,8 @@ static void test_echo(void **state)
         for (int round = 0; round < 100; round++)
             guest_exercise(&g);
         assert_int_equal(vhu_remote_stop(g.remote), 0);
-        assert_int_equal(vhu_remote_ring_base(g.remote, 0), 1600);
-        assert_int_equal(vhu_remote_ring_base(g.remote, 1), 1600);
+        for (uint32_t k = 0; k < GUEST_RINGS; k++)
+            assert_int_equal(vhu_remote_ring_base(g.remote, k), vhu_driver_ring_base(g.rings[k]));
         assert_int_equal(vhu_remote_start(g.remote), 0);
         guest_exercise(&g);
         guest_close(&g);
@@ -245,30 +248,60 @@ static void test_wrong_rings(void **state)
         vhu_ring_layout layout;
         uint32_t base;
         int result;
+        bool packed;
     } rows[] = {
-        {2, {16, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 0, VHU_EINVAL},
-        {0, {0, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 0, VHU_EINVAL},
-        {0, {24, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 0, VHU_EINVAL},
-        {0, {65536, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 0, VHU_EINVAL},
-        {0, {16, 0, GUEST_BASE + 8, GUEST_BASE, GUEST_BASE}, 0, VHU_EINVAL},
-        {0, {16, 0, GUEST_BASE, GUEST_BASE + 1, GUEST_BASE}, 0, VHU_EINVAL},
-        {0, {16, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE + 2}, 0, VHU_EINVAL},
-        {0, {16, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 65536, VHU_EINVAL},
-        {0, {16, 0, 0, GUEST_BASE, GUEST_BASE}, 0, VHU_EFAULT},
-        {0, {16, 0, GUEST_BASE + GUEST_SIZE - 240, GUEST_BASE, GUEST_BASE}, 0, VHU_EFAULT},
-        {0, {16, 0, GUEST_BASE, GUEST_BASE + GUEST_SIZE, GUEST_BASE}, 0, VHU_EFAULT},
-        {0, {16, 0, GUEST_BASE, GUEST_BASE, UINT64_MAX - 3}, 0, VHU_EFAULT},
-        {0, {16, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 65535, 0},
+        {2, {16, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 0, VHU_EINVAL, false},
+        {0, {0, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 0, VHU_EINVAL, false},
+        {0, {24, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 0, VHU_EINVAL, false},
+        {0, {65536, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 0, VHU_EINVAL, false},
+        {0, {16, 0, GUEST_BASE + 8, GUEST_BASE, GUEST_BASE}, 0, VHU_EINVAL, false},
+        {0, {16, 0, GUEST_BASE, GUEST_BASE + 1, GUEST_BASE}, 0, VHU_EINVAL, false},
+        {0, {16, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE + 2}, 0, VHU_EINVAL, false},
+        {0, {16, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 65536, VHU_EINVAL, false},
+        {0, {16, 0, 0, GUEST_BASE, GUEST_BASE}, 0, VHU_EFAULT, false},
+        {0, {16, 0, GUEST_BASE + GUEST_SIZE - 240, GUEST_BASE, GUEST_BASE}, 0, VHU_EFAULT, false},
+        {0, {16, 0, GUEST_BASE, GUEST_BASE + GUEST_SIZE, GUEST_BASE}, 0, VHU_EFAULT, false},
+        {0, {16, 0, GUEST_BASE, GUEST_BASE, UINT64_MAX - 3}, 0, VHU_EFAULT, false},
+        {0, {16, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, 65535, 0, false},
+        {0, {0, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, VHU_PACKED_RING_BASE, VHU_EINVAL, true},
+        {0, {32769, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE}, VHU_PACKED_RING_BASE, VHU_EINVAL, true},
+        {0,
+         {24, 0, GUEST_BASE, GUEST_BASE + 2, GUEST_BASE},
+         VHU_PACKED_RING_BASE,
+         VHU_EINVAL,
+         true},
+        {0,
+         {24, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE + 2},
+         VHU_PACKED_RING_BASE,
+         VHU_EINVAL,
+         true},
+        {0, {24, 0, GUEST_BASE, GUEST_BASE, 0}, VHU_PACKED_RING_BASE, VHU_EFAULT, true},
+        {0,
+         {24, 0, GUEST_BASE, GUEST_BASE, GUEST_BASE + GUEST_SIZE - 4},
+         VHU_PACKED_RING_BASE,
+         0,
+         true},
     };
+    const vhu_remote_options packed = {.features = GUEST_PACKED};
     guest g;
 
     (void)state;
-    guest_open(&g, NULL);
+    guest_open(&g, &packed);
+    assert_int_equal(guest_connect(&g), 0);
     assert_int_equal(guest_add_memory(&g), 0);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(
+            vhu_remote_set_features(g.remote, rows[i].packed ? GUEST_PACKED : GUEST_SPLIT), 0);
         assert_int_equal(vhu_remote_set_ring(g.remote, rows[i].ring, &rows[i].layout, rows[i].base),
                          rows[i].result);
-    assert_int_equal(vhu_remote_ring_base(g.remote, 0), 65535);
+    }
+    assert_int_equal(vhu_remote_ring_base(g.remote, 0), VHU_PACKED_RING_BASE);
+    /* Set as a packed one, it cannot run as a split one. */
+    assert_int_equal(vhu_remote_set_features(g.remote, GUEST_SPLIT), 0);
+    assert_int_equal(vhu_remote_start(g.remote), VHU_EINVAL);
+    assert_int_equal(vhu_remote_set_ring_base(g.remote, 0, 1), VHU_EINVAL);
+    assert_int_equal(vhu_remote_set_ring_base(g.remote, 1, 1), VHU_EINVAL);
+    assert_int_equal(vhu_remote_set_ring_base(g.remote, 7, 1), VHU_EINVAL);
     assert_null(vhu_remote_event(g.remote, 1, VHU_VRING_KICK));
     assert_null(vhu_remote_event(g.remote, 7, VHU_VRING_KICK));
     guest_close(&g);
@@ -304,6 +337,7 @@ static void test_states(void **state)
     assert_int_equal(vhu_remote_set_features(g.remote, 0), VHU_ESTATE);
     assert_int_equal(vhu_remote_set_ring(g.remote, 0, vhu_driver_ring_layout(g.rings[0]), 0),
                      VHU_ESTATE);
+    assert_int_equal(vhu_remote_set_ring_base(g.remote, 0, 0), VHU_ESTATE);
     guest_close(&g);
 }
 

@@ -7,12 +7,12 @@
 #define SLOTS VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)
 
 /* Killed with requests out, some of them done out of order. */
-static void test_reconnect(void **state)
+static void reconnect(uint64_t features)
 {
+    const vhu_remote_options options = {.features = features};
     guest g;
 
-    (void)state;
-    guest_open(&g, NULL);
+    guest_open(&g, &options);
     guest_start(&g);
     guest_exercise(&g);
     g.script->num_done = 32 + 5;
@@ -26,12 +26,48 @@ static void test_reconnect(void **state)
     assert_false(vhu_remote_is_connected(g.remote));
     assert_true(vhu_remote_is_running(g.remote));
     assert_int_equal(vhu_driver_ring_in_use(g.rings[0]), 15);
-    assert_int_equal(vhu_driver_ring_replay(g.rings[0]), 0);
+    for (uint32_t i = 0; i < GUEST_RINGS; i++) {
+        assert_int_equal(vhu_driver_ring_replay(g.rings[i]), 0);
+        assert_int_equal(vhu_remote_set_ring_base(g.remote, i, vhu_driver_ring_base(g.rings[i])),
+                         0);
+    }
     assert_int_equal(guest_connect(&g), 0);
     guest_collect(&g, 0, 15);
     guest_exercise(&g);
     assert_int_equal(vhu_remote_stop(g.remote), 0);
-    assert_int_equal(vhu_remote_ring_base(g.remote, 0), 52);
+    assert_int_equal(vhu_remote_ring_base(g.remote, 0), vhu_driver_ring_base(g.rings[0]));
+    guest_close(&g);
+}
+
+static void test_reconnect(void **state)
+{
+    (void)state;
+    reconnect(GUEST_SPLIT);
+    reconnect(GUEST_PACKED);
+}
+
+/* A packed ring has no used index: its base stays what it was, until somebody knows better. */
+static void test_packed_stop_without_backend(void **state)
+{
+    const vhu_remote_options options = {.features = GUEST_PACKED};
+    guest g;
+
+    (void)state;
+    guest_open(&g, &options);
+    guest_start(&g);
+    guest_exercise(&g);
+    guest_kill_backend(&g);
+    assert_true(vhu_remote_stop(g.remote) < 0);
+    for (uint32_t i = 0; i < GUEST_RINGS; i++) {
+        assert_int_equal(vhu_remote_ring_base(g.remote, i), VHU_PACKED_RING_BASE);
+        assert_int_equal(vhu_remote_set_ring_base(g.remote, i, vhu_driver_ring_base(g.rings[i])),
+                         0);
+    }
+    assert_int_equal(guest_connect(&g), 0);
+    assert_int_equal(vhu_remote_start(g.remote), 0);
+    guest_exercise(&g);
+    assert_int_equal(vhu_remote_reset(g.remote), 0);
+    assert_int_equal(vhu_remote_ring_base(g.remote, 1), VHU_PACKED_RING_BASE);
     guest_close(&g);
 }
 
@@ -202,6 +238,27 @@ static void test_reset_of_a_stuck_ring(void **state)
     assert_true(vhu_remote_is_connected(g.remote));
     assert_int_equal(vhu_remote_ring_base(g.remote, 0), 0);
     assert_int_equal(vhu_remote_start(g.remote), 0);
+    guest_close(&g);
+}
+
+/* Half of a packed ring's base, as DPDK tells it, is all of it. */
+static void test_half_a_base(void **state)
+{
+    const vhu_remote_options options = {.features = GUEST_PACKED};
+    guest g;
+
+    (void)state;
+    guest_open(&g, &options);
+    be_fake(&g);
+    g.script->fake.features |= VHU_BIT(VHU_F_RING_PACKED);
+    g.script->fake.base = 0x8007;
+    guest_start(&g);
+    assert_int_equal(vhu_remote_stop(g.remote), 0);
+    assert_int_equal(vhu_remote_ring_base(g.remote, 0), 0x80078007);
+    g.script->fake.base = 0x80018002;
+    assert_int_equal(vhu_remote_start(g.remote), 0);
+    assert_int_equal(vhu_remote_stop(g.remote), 0);
+    assert_int_equal(vhu_remote_ring_base(g.remote, 0), 0x80018002);
     guest_close(&g);
 }
 
@@ -385,6 +442,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         leakcheck_test(test_reconnect),
+        leakcheck_test(test_packed_stop_without_backend),
+        leakcheck_test(test_half_a_base),
         leakcheck_test(test_stop_without_backend),
         leakcheck_test(test_lost_feature),
         leakcheck_test(test_table_and_inflight),

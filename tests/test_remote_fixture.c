@@ -256,7 +256,7 @@ void guest_open(guest *g, const vhu_remote_options *options)
     assert_int_equal(uv_loop_init(&g->loop), 0);
     o.size = sizeof(o);
     o.num_rings = GUEST_RINGS;
-    o.features = o.features ? o.features : VHU_DRIVER_FEATURES;
+    o.features = o.features ? o.features : GUEST_SPLIT;
     o.timeout_ms = LOST_MS;
     o.ops = &ops;
     o.self = g;
@@ -386,7 +386,9 @@ void guest_set_rings(guest *g)
         vhu_driver_ring_free(g->rings[i]);
         g->rings[i] = NULL;
         assert_int_equal(vhu_driver_ring_new(&g->rings[i], &config), 0);
-        assert_int_equal(vhu_remote_set_ring(g->remote, i, &config.layout, 0), 0);
+        assert_int_equal(
+            vhu_remote_set_ring(g->remote, i, &config.layout, vhu_driver_ring_base(g->rings[i])),
+            0);
     }
     g->data = (g->data + 31) & ~UINT64_C(31);
 }

@@ -19,6 +19,10 @@ enum { GUEST_RINGS = 2, GUEST_RING_SIZE = 64, GUEST_SLOTS = 48 };
 #define GUEST_BASE UINT64_C(0x100000)
 #define GUEST_SIZE UINT64_C(0x20000)
 
+/* The driver's features by layout; a guest has the first, if its options name none. */
+#define GUEST_SPLIT (VHU_DRIVER_FEATURES & ~(VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER)))
+#define GUEST_PACKED (GUEST_SPLIT | VHU_BIT(VHU_F_RING_PACKED))
+
 /* What a back-end shall do, and has done; shared with its process. */
 typedef struct backend_script {
     fake_backend fake;     /* of a fake one */

@@ -52,13 +52,13 @@ static void test_layout(void **state)
 }
 
 /* A device that uses descriptors in an order of its own, without the ring for the others. */
-static void put_used(rig *r, uint32_t at, uint16_t id, uint32_t len)
+static void put_used(rig *r, uint32_t at, uint16_t id, uint32_t len, unsigned write)
 {
     vhu__packed_desc *desc = &ring_of(r)[at];
 
     desc->id = vhu__le16(id);
     desc->len = vhu__le32(len);
-    desc->flags = vhu__le16(VHU__PACKED_MARKS);
+    desc->flags = vhu__le16((uint16_t)(VHU__PACKED_MARKS | write));
 }
 
 static void test_lies(void **state)
@@ -86,7 +86,7 @@ static void test_lies(void **state)
 
         open_with_four(&r, PACKED);
         for (int k = 0; k <= lies[i].good; k++)
-            put_used(&r, (uint32_t)k * 2, lies[i].used[k].id, lies[i].used[k].len);
+            put_used(&r, (uint32_t)k * 2, lies[i].used[k].id, lies[i].used[k].len, VHU__DESC_WRITE);
         if (lies[i].good > 0)
             assert_int_equal(vhu_driver_ring_collect(r.driver, used, 8), lies[i].good);
         assert_int_equal(vhu_driver_ring_collect(r.driver, used, 8), VHU_EBROKEN_RING);
@@ -95,6 +95,27 @@ static void test_lies(void **state)
         assert_int_equal(vhu_driver_ring_replay(r.driver), VHU_EBROKEN_RING);
         rig_close(&r);
     }
+}
+
+/* A length is one only if WRITE says so; else it is what is left of the descriptor, or not. */
+static void test_reserved_length(void **state)
+{
+    static const struct {
+        uint32_t len;
+        unsigned write;
+        uint32_t then;
+    } rows[] = {{5, VHU__DESC_WRITE, 5}, {5, 0, 5}, {72, 0, 8}, {UINT32_MAX, 0, 8}};
+    vhu_driver_used used;
+    rig r;
+
+    (void)state;
+    open_with_four(&r, PACKED);
+    for (uint32_t i = 0; i < VHU__COUNT(rows); i++) {
+        put_used(&r, i * 2, (uint16_t)(i * 2), rows[i].len, rows[i].write);
+        assert_int_equal(vhu_driver_ring_collect(r.driver, &used, 1), 1);
+        assert_int_equal(used.len, rows[i].then);
+    }
+    rig_close(&r);
 }
 
 /* More is marked as used than was ever asked for: it is not looked at. */
@@ -106,7 +127,7 @@ static void test_too_much_is_used(void **state)
     (void)state;
     open_with_four(&r, PACKED);
     for (uint32_t i = 0; i < ANY_NUM; i++)
-        put_used(&r, i, (uint16_t)(i & ~1u), 0);
+        put_used(&r, i, (uint16_t)(i & ~1u), 0, 0);
     assert_int_equal(vhu_driver_ring_collect(r.driver, used, 8), 4);
     assert_int_equal(vhu_driver_ring_collect(r.driver, used, 8), 0);
     assert_int_equal(vhu_driver_ring_in_use(r.driver), 0);
@@ -163,7 +184,7 @@ static void test_batch(void **state)
 
         open_with_four(&r, layouts[i]);
         if (layouts[i] & PACKED) {
-            put_used(&r, 0, 4, 3);
+            put_used(&r, 0, 4, 3, VHU__DESC_WRITE);
         } else {
             vhu__used *area = vhu_memory_at(r.memory, r.config.layout.used, 4);
 
@@ -232,13 +253,10 @@ static void test_descriptors_in_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_layout),
-        leakcheck_test(test_lies),
-        leakcheck_test(test_too_much_is_used),
-        leakcheck_test(test_replay_cleans_up),
-        leakcheck_test(test_batch),
-        leakcheck_test(test_batch_that_ends),
-        leakcheck_test(test_descriptors_in_order),
+        leakcheck_test(test_layout),           leakcheck_test(test_lies),
+        leakcheck_test(test_reserved_length),  leakcheck_test(test_too_much_is_used),
+        leakcheck_test(test_replay_cleans_up), leakcheck_test(test_batch),
+        leakcheck_test(test_batch_that_ends),  leakcheck_test(test_descriptors_in_order),
     };
 
     return cmocka_run_group_tests_name("driver_packed", tests, NULL, NULL);

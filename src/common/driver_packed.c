@@ -78,22 +78,35 @@ static bool publish(vhu_driver_ring *ring)
                            ring->published, vhu__pos_distance(old, ring->published, num), num);
 }
 
-static bool has_used(vhu_driver_ring *ring)
+static uint32_t next_flags(const vhu_driver_ring *ring)
 {
     const vhu__packed_desc *next = &ring->packed[ring->used_idx & VHU__POS_IDX];
-    uint32_t flags = vhu__le16(vhu__load_acquire_u16(&next->flags));
 
+    return vhu__le16(vhu__load_acquire_u16(&next->flags));
+}
+
+static bool is_used(const vhu_driver_ring *ring, uint32_t flags)
+{
     return (flags & VHU__PACKED_MARKS) == vhu__pos_used(ring->used_idx);
+}
+
+static bool has_used(vhu_driver_ring *ring)
+{
+    return is_used(ring, next_flags(ring));
 }
 
 static int look(vhu_driver_ring *ring, uint32_t *id, uint32_t *len)
 {
     const volatile vhu__packed_desc *desc = &ring->packed[ring->used_idx & VHU__POS_IDX];
+    uint32_t flags = next_flags(ring);
 
-    if (ring->in_use == 0 || !has_used(ring))
+    if (ring->in_use == 0 || !is_used(ring, flags))
         return 0;
     *id = vhu__le16(desc->id);
     *len = vhu__le32(desc->len);
+    /* A length without WRITE says nothing: DPDK leaves there what was. But QEMU never sets it. */
+    if (!(flags & VHU__DESC_WRITE) && *id<ring->layout.num && * len> ring->slots[*id].writable)
+        *len = ring->slots[*id].writable;
     return 1;
 }
 

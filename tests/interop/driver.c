@@ -10,6 +10,7 @@
  *     interop_driver fs SOCKET                  FUSE_INIT
  *     interop_driver net SOCKET FRAMES          so many broadcast frames
  *     interop_driver arp SOCKET ADDRESS         who has that IPv4 address
+ *     interop_driver --split COMMAND ...        without packed rings, and in no order
  */
 #include "driver.h"
 
@@ -19,6 +20,8 @@
 #include <string.h>
 
 enum { SLICE_MS = 20, SLICES = 500 };
+
+static bool split_only;
 
 int complain(const char *what, int error, const char *detail)
 {
@@ -37,7 +40,12 @@ void machine_free(struct machine *m)
 int machine_connect(struct machine *m, const char *address, const vhu_remote_options *options)
 {
     vhu_mem_region region = {.guest_addr = GUEST_BASE, .size = MEMORY};
-    int r = vhu_remote_new(&m->remote, options);
+    vhu_remote_options o = *options;
+    int r;
+
+    if (split_only)
+        o.features &= ~(VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER));
+    r = vhu_remote_new(&m->remote, &o);
 
     m->next = GUEST_BASE;
     if (r == 0)
@@ -51,6 +59,14 @@ int machine_connect(struct machine *m, const char *address, const vhu_remote_opt
     if (r < 0)
         return complain(address, r, m->remote ? vhu_remote_last_error(m->remote) : "");
     return 0;
+}
+
+void machine_tell_rings(const struct machine *m)
+{
+    const uint64_t features = vhu_remote_features(m->remote);
+
+    printf("rings: %s%s\n", features & VHU_BIT(VHU_F_RING_PACKED) ? "packed" : "split",
+           features & VHU_BIT(VHU_F_IN_ORDER) ? ", in order" : "");
 }
 
 int machine_start(struct machine *m)
@@ -205,9 +221,14 @@ int main(int argc, char **argv)
         {"arp", 2, run_arp},
     };
 
+    if (argc > 1 && strcmp(argv[1], "--split") == 0) {
+        split_only = true;
+        argv++;
+        argc--;
+    }
     for (size_t i = 0; argc > 1 && i < sizeof rows / sizeof rows[0]; ++i)
         if (strcmp(argv[1], rows[i].name) == 0 && argc == 2 + rows[i].num_args)
             return rows[i].run(argv + 2) ? EXIT_FAILURE : EXIT_SUCCESS;
-    fputs("usage: interop_driver blk-write|blk-read|pattern|fs|net|arp ...\n", stderr);
+    fputs("usage: interop_driver [--split] blk-write|blk-read|pattern|fs|net|arp ...\n", stderr);
     return 2;
 }

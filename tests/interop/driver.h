@@ -22,6 +22,9 @@ int machine_start(struct machine *m);
 int machine_stop(struct machine *m);
 void machine_free(struct machine *m);
 
+/* A line about what was negotiated. */
+void machine_tell_rings(const struct machine *m);
+
 /* Guest memory: its address, and where it is here. */
 void *machine_allocate(struct machine *m, uint64_t len, uint64_t *addr);
 

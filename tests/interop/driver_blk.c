@@ -97,6 +97,7 @@ static void describe(const struct machine *m)
     blk_driver_capacity(m->remote, &sectors);
     printf("negotiated: virtio features 0x%" PRIx64 ", a disk of %" PRIu64 " sectors\n",
            vhu_remote_features(m->remote), sectors);
+    machine_tell_rings(m);
     printf("memory: %d MiB of the guest's at 0x%x, shared by its handle\n", MEMORY >> 20,
            (unsigned)GUEST_BASE);
 }

@@ -99,8 +99,10 @@ int run_net(char **args)
     }
     if (r == 0)
         r = machine_stop(&nic.m);
-    if (r == 0)
+    if (r == 0) {
+        machine_tell_rings(&nic.m);
         printf("net: %" PRIu64 " frames sent\n", frames);
+    }
     nic_free(&nic);
     return r;
 }

@@ -17,16 +17,22 @@ static void test_bases(void **state)
         int result;
         uint32_t then; /* the base of the ring that was started */
     } rows[] = {
-        {16, AT_START, 0, AT_START},        {16, 0, 0, 0}, /* as good as any: one lap later */
-        {16, 0x8003, 0, 0x80038003},        {16, 0x0003, 0, 0x00030003},
+        {16, AT_START, 0, AT_START},
+        {16, 0x8003, 0, 0x80038003},
+        {16, 0x0003, 0, 0x00030003},
         {16, 0x800f8003, VHU_EINVAL, 0}, /* used before it was available */
-        {16, 0x80038003, 0, 0x80038003},    {16, 0x8003800f, 0, 0x8003800f},
+        {16, 0x80038003, 0, 0x80038003},
+        {16, 0x8003800f, 0, 0x8003800f},
         {16, 0x80030003, 0, 0x80030003}, /* all of it is out */
         {16, 0x80030004, VHU_EINVAL, 0}, /* and one more */
-        {16, 0x80108010, VHU_EINVAL, 0},    {16, 0x80008010, VHU_EINVAL, 0},
-        {16, 0x80108000, VHU_EINVAL, 0},    {16, 0x7fff, VHU_EINVAL, 0},
-        {3, 0x00020002, 0, 0x00020002},     {3, 0x80038003, VHU_EINVAL, 0},
-        {0, AT_START, VHU_EINVAL, 0},       {32769, AT_START, VHU_EINVAL, 0},
+        {16, 0x80108010, VHU_EINVAL, 0},
+        {16, 0x80008010, VHU_EINVAL, 0},
+        {16, 0x80108000, VHU_EINVAL, 0},
+        {16, 0x7fff, VHU_EINVAL, 0},
+        {3, 0x00020002, 0, 0x00020002},
+        {3, 0x80038003, VHU_EINVAL, 0},
+        {0, AT_START, VHU_EINVAL, 0},
+        {32769, AT_START, VHU_EINVAL, 0},
         {32768, UINT32_MAX, 0, UINT32_MAX},
     };
     rig *r = rig_new(16, PACKED);
@@ -42,6 +48,38 @@ static void test_bases(void **state)
         if (rows[i].result == 0)
             assert_int_equal(vhu_queue_base(r->queue), rows[i].then);
     }
+    rig_free(r);
+}
+
+/* 0 is the begin of a second lap, or what some front-ends say of a ring that is new. */
+static void test_base_of_zero(void **state)
+{
+    rig *r = rig_new(3, PACKED);
+
+    (void)state;
+    for (int lap = 0; lap < 6; lap++) {
+        uint16_t head = add_request(r, false);
+        uint32_t base;
+
+        driver_ring_publish(&r->ring);
+        assert_int_equal(take(r, 1), 1);
+        vhu_queue_complete(r->queue, r->chains, 1);
+        assert_int_equal(driver_ring_reap(&r->ring, NULL), head);
+        vhu_queue_stop(r->queue);
+        base = vhu_queue_base(r->queue);
+        assert_int_equal(base, lap % 2 ? AT_START : 0);
+        r->config.base = base;
+        assert_int_equal(vhu_queue_start(r->queue, &r->config), 0);
+        assert_int_equal(vhu_queue_base(r->queue), base);
+    }
+    vhu_queue_stop(r->queue);
+    driver_ring_init(&r->ring, &r->memory, DRIVER_GUEST_BASE, 3, PACKED);
+    r->config.base = 0;
+    assert_int_equal(vhu_queue_start(r->queue, &r->config), 0);
+    assert_int_equal(vhu_queue_base(r->queue), AT_START);
+    add_request(r, false);
+    driver_ring_publish(&r->ring);
+    assert_int_equal(take(r, 1), 1);
     rig_free(r);
 }
 
@@ -368,10 +406,15 @@ static void test_overrun(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_bases),       leakcheck_test(test_parts),
-        leakcheck_test(test_restart),     leakcheck_test(test_used_descriptors),
-        leakcheck_test(test_identifiers), leakcheck_test(test_table_flags),
-        leakcheck_test(test_faults),      leakcheck_test(test_overrun),
+        leakcheck_test(test_bases),
+        leakcheck_test(test_base_of_zero),
+        leakcheck_test(test_parts),
+        leakcheck_test(test_restart),
+        leakcheck_test(test_used_descriptors),
+        leakcheck_test(test_identifiers),
+        leakcheck_test(test_table_flags),
+        leakcheck_test(test_faults),
+        leakcheck_test(test_overrun),
     };
 
     return cmocka_run_group_tests_name("queue_packed", tests, NULL, NULL);

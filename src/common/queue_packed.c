@@ -321,14 +321,17 @@ static bool packed_enable_kicks(vhu_queue *queue)
 
 /*
  * Both positions of a base. Some front-ends (DPDK's) tell only of the first, with nothing out: that
- * one is never 0 when a ring is new.
+ * one is never 0 when a ring is new. Others (User-Mode Linux) say 0 when it is: but a second lap
+ * cannot begin before somebody has been through the first, to its last descriptor.
  */
-static bool load_base(vhu_queue *queue, uint32_t base, uint32_t num)
+static bool load_base(vhu_queue *queue, uint32_t base, uint32_t num, const vhu__packed_desc *last)
 {
     uint32_t avail = base & UINT16_MAX;
     uint32_t used = base >> 16 ? base >> 16 : avail;
     uint32_t out = avail == used ? 0 : vhu__pos_distance(used, avail, num);
 
+    if (base == 0 && !(vhu__le16(vhu__load_relaxed_u16(&last->flags)) & VHU__PACKED_MARKS))
+        avail = used = VHU__POS_START;
     if ((avail & VHU__POS_IDX) >= num || (used & VHU__POS_IDX) >= num || out > num)
         return false;
     queue->avail_idx = (uint16_t)avail;
@@ -358,12 +361,12 @@ static int packed_start(vhu_queue *queue, const vhu_queue_config *config)
         if (!kept)
             return VHU_ENOMEM;
     }
-    if (!load_base(queue, config->base, config->num)) {
+    queue->packed = at[0];
+    if (!load_base(queue, config->base, config->num, &queue->packed[config->num - 1])) {
         free(kept);
         return VHU_EINVAL;
     }
     queue->kept = kept;
-    queue->packed = at[0];
     queue->desc = at[0];
     queue->driver_event = at[1];
     queue->device_event = at[2];

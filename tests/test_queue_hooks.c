@@ -72,8 +72,12 @@ static void expect(recorder *rec, const record *wanted, size_t n)
 
 static void hook(rig *r, recorder *rec)
 {
-    const vhu__queue_hooks hooks = {rec,           on_taken,     on_dirty,
-                                    on_completing, on_completed, on_used_dirty};
+    const vhu__queue_hooks hooks = {.self = rec,
+                                    .taken = on_taken,
+                                    .dirty = on_dirty,
+                                    .completing = on_completing,
+                                    .completed = on_completed,
+                                    .used_dirty = on_used_dirty};
 
     assert_int_equal(vhu__queue_set_hooks(r->queue, &hooks), VHU_ESTATE);
     vhu_queue_stop(r->queue);

@@ -59,6 +59,11 @@ typedef struct vhu_device_options {
     bool serve_disabled;
     vhu_log_fn log; /* from any thread; NULL: none */
     void *log_arg;
+    /*
+     * Offer no in-flight area. With one, what was taken and not completed when this process ended
+     * is taken once more by the next: a device does nothing for that, but may see a request twice.
+     */
+    bool no_inflight;
 } vhu_device_options;
 
 /*

@@ -29,6 +29,15 @@ static inline void vhu__store_relaxed_u16(uint16_t *p, uint16_t value)
     atomic_store_explicit((_Atomic uint16_t *)p, value, memory_order_relaxed);
 }
 
+/*
+ * For stores that another process will see once this one is gone: those before are done first. The
+ * processor keeps that order for what it has done at all, so this binds the compiler alone.
+ */
+static inline void vhu__program_order(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
 /* What was stored before is visible before anything is loaded after. */
 static inline void vhu__full_fence(void)
 {

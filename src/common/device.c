@@ -54,8 +54,9 @@ static int start_queue(vhu_ring *ring)
         .base = ring->base,
         .addr = ring->addr,
     };
+    int r = vhu__inflight_track(ring->device->inflight, ring->index, ring->queue);
 
-    return vhu_queue_start(ring->queue, &config);
+    return r == 0 ? vhu_queue_start(ring->queue, &config) : r;
 }
 
 int vhu__ring_start(vhu_ring *ring)
@@ -141,6 +142,7 @@ static void destroy(vhu_device *device)
         vhu_queue_free(device->rings[i].queue);
     }
     free(device->rings);
+    vhu__inflight_close(device->inflight);
     vhu_memory_free(device->memory);
     free(device);
 }
@@ -169,6 +171,8 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
         device->backend_ops.get_config = NULL;
     if (!device->ops.set_config)
         device->backend_ops.set_config = NULL;
+    if (device->options.no_inflight)
+        device->backend_ops.get_inflight_fd = NULL;
     r = vhu_memory_new(&device->memory);
     if (r == 0)
         r = make_rings(device);
@@ -237,6 +241,8 @@ static void leave(vhu_device *device)
     for (uint32_t i = 0; i < device->options.num_rings; i++)
         vhu__ring_release(&device->rings[i]);
     vhu_memory_replace(device->memory, NULL, 0, NULL);
+    vhu__inflight_close(device->inflight);
+    device->inflight = NULL;
     device->features = 0;
     device->leaving = false;
     if (device->left)

@@ -18,6 +18,7 @@
 #include <vmm_vhost/frontend.h>
 
 #include "atomic.h"
+#include "inflight.h"
 #include "util.h"
 
 typedef enum vhu__phase { VHU__PARKED, VHU__STARTING, VHU__RUNNING, VHU__STOPPING } vhu__phase;
@@ -64,6 +65,7 @@ typedef struct vhu__change {
     size_t num_regions;
     vhu_handle *handles;
     const vhu_vring_addr *addr;
+    const vhu_inflight_area *inflight;
     uint32_t *base;
 } vhu__change;
 
@@ -73,8 +75,9 @@ struct vhu_device {
     void *self;
     vhu_executor executor; /* num_workers 0: the connection's thread does the work */
     void *executor_arg;
-    vhu_memory *memory; /* changes only while all rings are parked */
-    uint64_t features;  /* likewise */
+    vhu_memory *memory;      /* changes only while all rings are parked */
+    uint64_t features;       /* likewise */
+    vhu__inflight *inflight; /* likewise; NULL: none is in use */
     vhu_ring *rings;
 
     /* The connection's thread's own. */

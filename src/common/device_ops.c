@@ -106,10 +106,23 @@ static int apply_reset_owner(vhu_device *device, const vhu__change *c)
     return 0;
 }
 
+static int apply_inflight(vhu_device *device, const vhu__change *c)
+{
+    vhu__inflight *inflight;
+    int r = vhu__inflight_open(&inflight, c->inflight, c->handles);
+
+    if (r < 0)
+        return r;
+    vhu__inflight_close(device->inflight);
+    device->inflight = inflight;
+    return 0;
+}
+
 static int apply_reset_device(vhu_device *device, const vhu__change *c)
 {
     for (uint32_t i = c->first; i < c->count; i++)
         vhu__ring_reset(&device->rings[i]);
+    vhu__inflight_clear(device->inflight);
     device->features = 0;
     return 0;
 }
@@ -272,6 +285,29 @@ static int set_config(void *self, uint32_t offset, const void *buf, uint32_t len
     return device->ops.set_config(device->self, offset, buf, len, flags);
 }
 
+static int check_area(const vhu_device *device, const vhu_inflight_area *area)
+{
+    return area->num_queues <= device->options.num_rings ? 0 : VHU_EINVAL;
+}
+
+/* It is in use when the front-end gives it back. */
+static int get_inflight_fd(void *self, vhu_inflight_area *area, vhu_handle *handle)
+{
+    int r = check_area(self, area);
+
+    return r == 0 ? vhu__inflight_create(area, handle) : r;
+}
+
+static int set_inflight_fd(void *self, const vhu_inflight_area *area, vhu_handle *handle)
+{
+    int r = check_area(self, area);
+
+    return r == 0 ? change_all(
+                        self,
+                        (vhu__change){.apply = apply_inflight, .inflight = area, .handles = handle})
+                  : r;
+}
+
 const vhu_backend_ops vhu__device_ops = {
     .size = sizeof(vhu__device_ops),
     .get_features = get_features,
@@ -289,6 +325,8 @@ const vhu_backend_ops vhu__device_ops = {
     .set_backend_channel = set_backend_channel,
     .get_config = get_config,
     .set_config = set_config,
+    .get_inflight_fd = get_inflight_fd,
+    .set_inflight_fd = set_inflight_fd,
     .reset_device = reset_device,
     .get_max_mem_slots = get_max_mem_slots,
     .add_mem_reg = add_mem_reg,

@@ -120,8 +120,10 @@ static void unwatch(vhu_ring *ring)
 static void begin(vhu_ring *ring)
 {
     ring->live = true;
-    /* Whoever served the ring before may have died while it was quiet. */
+    /* Whoever served the ring before may have died while it was quiet, or before it called. */
     ring->quiet = true;
+    if (ring->call)
+        vhu_event_signal(ring->call);
     ring->stalled = false;
     ring->broken = false;
     watch(ring);
@@ -165,6 +167,19 @@ static bool serve(vhu_ring *ring)
     return !ring->stalled;
 }
 
+/*
+ * What another process had taken does not stay in a ring that parks: the base leads behind it. It
+ * does if the device has no room for it; the in-flight area knows it still.
+ */
+static bool take_again(vhu_ring *ring)
+{
+    if (vhu__queue_num_again(ring->queue) == 0)
+        return false;
+    if (!ring->live)
+        begin(ring);
+    return serve(ring);
+}
+
 bool vhu__ring_step(vhu_ring *ring)
 {
     vhu__phase phase = vhu__ring_phase(ring);
@@ -185,6 +200,8 @@ bool vhu__ring_step(vhu_ring *ring)
     case VHU__RUNNING:
         return serve(ring);
     case VHU__STOPPING:
+        if (take_again(ring))
+            return true;
         if (ring->live && vhu_queue_in_use(ring->queue) > 0)
             return false;
         park(ring);

@@ -112,11 +112,13 @@ int vhu__queue_locate(const vhu_memory *memory, const vhu__queue_part *parts, vo
 /* What is there comes from inside to outside: layout, hooks, order. */
 static int choose_ops(vhu_queue *queue, uint64_t features)
 {
+    int r = 0;
+
     queue->ops = queue->layout->ops;
-    if (queue->tracked) {
-        queue->ops.take = vhu__tracked_take;
-        queue->ops.complete = vhu__tracked_complete;
-    }
+    if (queue->tracked)
+        r = vhu__tracked_start(queue);
+    if (r < 0)
+        return r;
     return features & VHU_BIT(VHU_F_IN_ORDER) ? vhu__queue_order_start(queue) : 0;
 }
 
@@ -162,6 +164,7 @@ void vhu_queue_stop(vhu_queue *queue)
     queue->ops = none_ops;
     queue->running = false;
     queue->in_use = 0;
+    queue->num_again = 0;
     queue->uncalled = 0;
     queue->memory = NULL;
     free(queue->kept);
@@ -177,6 +180,11 @@ bool vhu_queue_is_running(const vhu_queue *queue)
 uint32_t vhu_queue_base(const vhu_queue *queue)
 {
     return queue->layout->base(queue);
+}
+
+uint32_t vhu__queue_num_again(const vhu_queue *queue)
+{
+    return queue->num_again;
 }
 
 uint32_t vhu_queue_in_use(const vhu_queue *queue)

@@ -2,10 +2,67 @@
 /* A ring that somebody keeps a record of. */
 #include "queue_chain.h"
 
+/* --- what was out when the ring started comes first --- */
+
+static bool again_has_avail(vhu_queue *queue)
+{
+    (void)queue;
+    return true;
+}
+
+static bool again_enable_kicks(vhu_queue *queue)
+{
+    queue->layout->ops.enable_kicks(queue);
+    return true;
+}
+
+static int take_again(vhu_queue *queue, vhu_chain *chains, uint32_t n)
+{
+    uint32_t i;
+
+    if (n > queue->num_again)
+        n = queue->num_again;
+    for (i = 0; i < n; i++) {
+        if (!queue->layout->take_again(queue, &chains[i], queue->again[i]))
+            break;
+    }
+    queue->again += i;
+    queue->num_again -= i;
+    queue->in_use += i;
+    if (queue->num_again == 0) {
+        queue->ops.has_avail = queue->layout->ops.has_avail;
+        queue->ops.enable_kicks = queue->layout->ops.enable_kicks;
+    }
+    return i < n && i == 0 ? VHU_EBROKEN_RING : (int)i;
+}
+
+/* Behind what was shown to the driver comes what is out, whatever base the ring starts with. */
+int vhu__tracked_start(vhu_queue *queue)
+{
+    int n = 0;
+
+    queue->ops.take = vhu__tracked_take;
+    queue->ops.complete = vhu__tracked_complete;
+    if (queue->hooks.starting)
+        n = queue->hooks.starting(queue->hooks.self, queue->num, queue->used_idx, &queue->again);
+    if (n <= 0)
+        return n;
+    queue->num_again = (uint32_t)n;
+    queue->avail_idx = (uint16_t)(queue->used_idx + n);
+    queue->ops.has_avail = again_has_avail;
+    queue->ops.enable_kicks = again_enable_kicks;
+    return 0;
+}
+
+/* --- take and complete --- */
+
 int vhu__tracked_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
 {
-    int taken = queue->layout->ops.take(queue, chains, n);
+    int taken;
 
+    if (vhu__unlikely(queue->num_again > 0))
+        return take_again(queue, chains, n);
+    taken = queue->layout->ops.take(queue, chains, n);
     for (int i = 0; i < taken; i++) {
         if (queue->layout->keep)
             queue->layout->keep(queue, &chains[i]);

@@ -16,6 +16,12 @@
 typedef struct vhu__queue_hooks {
     void *self;
     /*
+     * The ring starts, with so many descriptors and this used index. Returns how many requests were
+     * taken before and are still out, or VHU_E*; *heads: the oldest first, valid until the ring
+     * stops. They are taken first, and no hook is told of that.
+     */
+    int (*starting)(void *self, uint32_t num, uint16_t used_idx, const uint16_t **heads);
+    /*
      * A request was taken. Of a packed ring, queue->kept has its `span` descriptors from `place`
      * on, until it is completed.
      */
@@ -52,6 +58,8 @@ typedef struct vhu__queue_layout {
     /* Locate the parts of the ring. Errors as vhu_queue_start(). */
     int (*start)(vhu_queue *queue, const vhu_queue_config *config);
     uint32_t (*base)(const vhu_queue *queue);
+    /* For hooks: take a request that was out when the ring started. NULL: there are none. */
+    bool (*take_again)(vhu_queue *queue, vhu_chain *chain, uint16_t head);
     /* For hooks, may be NULL: a request was taken; copy what will be overwritten. */
     void (*keep)(vhu_queue *queue, const vhu_chain *chain);
     /*
@@ -109,12 +117,17 @@ struct vhu_queue {
     } pieces; /* the indirect table that is not in one piece here */
     vhu__queue_hooks hooks;
     bool tracked;
+    const uint16_t *again; /* heads that were out when the ring started */
+    uint32_t num_again;    /* that have not been taken again yet */
     vhu__queue_order order;
     char error[160];
 };
 
 /* Set or, with NULL, remove the hooks; copied. VHU_ESTATE: running. */
 int vhu__queue_set_hooks(vhu_queue *queue, const vhu__queue_hooks *hooks);
+
+/* Requests that were out when the ring started and have not been taken again yet. */
+uint32_t vhu__queue_num_again(const vhu_queue *queue);
 
 /* The ring is broken from now on. Returns false. */
 bool vhu__queue_break(vhu_queue *queue, const char *format, ...) VHU__PRINTF(2, 3);
@@ -134,6 +147,8 @@ int vhu__queue_locate(const vhu_memory *memory, const vhu__queue_part *parts, vo
 
 /* --- a ring with hooks --- */
 
+/* Ask hooks->starting; errors as it has them. */
+int vhu__tracked_start(vhu_queue *queue);
 int vhu__tracked_take(vhu_queue *queue, vhu_chain *chains, uint32_t n);
 void vhu__tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n);
 

@@ -69,6 +69,11 @@ static int split_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
     return i < n && i == 0 ? VHU_EBROKEN_RING : (int)i;
 }
 
+static bool split_take_again(vhu_queue *queue, vhu_chain *chain, uint16_t head)
+{
+    return take_chain(queue, chain, head);
+}
+
 /* --- complete --- */
 
 static bool report_dirty(vhu_queue *queue, const vhu_chain *chain)
@@ -242,6 +247,7 @@ const vhu__queue_layout vhu__split_layout = {
             .enable_kicks = split_enable_kicks},
     .start = split_start,
     .base = split_base,
+    .take_again = split_take_again,
     .report_dirty = report_dirty,
     .fill = tracked_fill,
     .publish = tracked_publish,

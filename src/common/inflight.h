@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The in-flight area (section "Inflight I/O tracking"): memory that outlives this process, where
+ * each ring notes which requests are out, so that another process can go on with them. The layout
+ * is the one that all back-ends share, so the other process need not be ours.
+ *
+ * The front-end can write to it all the time. So a ring's part is copied when the ring starts, then
+ * checked, then used; while the ring runs it is only written.
+ */
+#ifndef VHU_INFLIGHT_H
+#define VHU_INFLIGHT_H
+
+#include <vmm_vhost/protocol.h>
+#include <vmm_vhost/types.h>
+
+#include "queue_internal.h"
+
+typedef struct vhu__inflight vhu__inflight;
+
+/*
+ * Make an area for area->num_queues rings of up to area->queue_size descriptors; *area tells then
+ * where it is in the object of *handle. VHU_EINVAL: no such rings; or as vhu_shm_new().
+ */
+int vhu__inflight_create(vhu_inflight_area *area, vhu_handle *handle);
+
+/*
+ * Use an area, new or left by somebody else. *handle is taken on success. VHU_EINVAL: too small,
+ * or no rings left it like this; VHU_ENOSYS: of a version that is not known; or as os_map_shared().
+ */
+int vhu__inflight_open(vhu__inflight **out, const vhu_inflight_area *area, vhu_handle *handle);
+
+/* No queue that was tracked runs. NULL is fine. */
+void vhu__inflight_close(vhu__inflight *inflight);
+
+/* Forget what is out: the rings begin anew. Likewise. */
+void vhu__inflight_clear(vhu__inflight *inflight);
+
+/*
+ * Have a stopped queue keep its record as ring `ring` from the next start on, which then goes on
+ * with what the record says is out; it fails with VHU_EINVAL, VHU_ENOSYS as above, or VHU_ENOMEM.
+ * A ring that is not in the area is not tracked.
+ */
+int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue);
+
+#endif

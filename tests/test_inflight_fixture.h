@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* An in-flight area and a guest, which stay, and devices, which come and go without a word. */
+#ifndef TEST_INFLIGHT_FIXTURE_H
+#define TEST_INFLIGHT_FIXTURE_H
+
+#include "inflight.h"
+#include "os.h"
+#include "support/queue_rig.h"
+
+enum { AREA_RINGS = 2, AREA_RING_SIZE = 8 };
+
+/* The specification's layout once more, by bytes. */
+enum {
+    AREA_FEATURES = 0,
+    AREA_VERSION = 8,
+    AREA_NUM = 10,
+    AREA_LAST_BATCH_HEAD = 12,
+    AREA_USED_IDX = 14,
+    AREA_ENTRIES = 16,
+    AREA_ENTRY = 16, /* bytes of one */
+    AREA_OUT = 0,
+    AREA_NEXT = 6,
+    AREA_COUNTER = 8,
+    AREA_STRIDE = 192 /* for 8 descriptors: 16 + 8 * 16, and what is missing to 64 */
+};
+
+typedef struct keeper {
+    rig *rig;
+    vhu_inflight_area area;
+    vhu_handle handle;
+    os_map map;
+    uint8_t *bytes;
+    vhu__inflight *inflight; /* NULL: no device lives */
+} keeper;
+
+/* A new area, and a guest with a ring of `num` whose indices begin at `index`. */
+void keeper_open(keeper *k, uint32_t num, uint16_t index);
+void keeper_close(keeper *k);
+
+/* A device opens the area; and starts the ring, as ring 0, at the used index. */
+int keeper_open_area(keeper *k);
+int keeper_start(keeper *k);
+/* The device is gone, with all it knew. */
+void keeper_kill(keeper *k);
+
+/* Words of the area. */
+uint64_t keeper_get(const keeper *k, size_t offset, size_t size);
+void keeper_set(keeper *k, size_t offset, size_t size, uint64_t value);
+/* Of an entry of ring 0. */
+uint64_t keeper_entry(const keeper *k, uint32_t head, size_t offset, size_t size);
+
+#endif

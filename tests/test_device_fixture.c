@@ -151,6 +151,7 @@ kit *kit_new(const kit_options *options)
     const vhu_device_options device = {.size = sizeof(device),
                                        .num_rings = options->rings,
                                        .serve_disabled = options->serve_disabled,
+                                       .no_inflight = options->no_inflight,
                                        .log = on_log,
                                        .log_arg = k};
 

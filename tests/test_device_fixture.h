@@ -35,6 +35,7 @@ typedef struct kit_options {
     bool serve_disabled;
     uint64_t features; /* besides FRONTEND_FEATURES */
     uint32_t size;     /* descriptors of a ring; 0: 16 */
+    bool no_inflight;
 } kit_options;
 
 /* A front-end is connected, and has said nothing yet. */

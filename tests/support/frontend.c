@@ -61,6 +61,9 @@ void frontend_hang_up(frontend *f)
     vhu_stream_free(f->channel);
     f->stream = f->channel = NULL;
     f->reply.have = 0;
+    if (f->reply.num_handles > 0)
+        vhu_handle_close(&f->reply.handle);
+    f->reply.num_handles = 0;
     f->acks = false;
 }
 
@@ -150,7 +153,7 @@ static int recv_rest(vhu_stream *stream, frontend_message *m)
 
     for (;;) {
         size_t need = sizeof(header);
-        size_t no_handles = 0;
+        size_t num_handles = 1 - m->num_handles;
         int n;
 
         if (m->have >= need) {
@@ -163,9 +166,10 @@ static int recv_rest(vhu_stream *stream, frontend_message *m)
             return 0;
         }
         n = transport->recv(stream, m->bytes + m->have, whole ? sizeof(m->bytes) : need - m->have,
-                            NULL, &no_handles);
+                            &m->handle, &num_handles);
         if (n < 0)
             return n;
+        m->num_handles += num_handles;
         m->have += (size_t)n;
     }
 }
@@ -221,6 +225,19 @@ int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uin
         return 0;
     return frontend_recv(f, request, &status, sizeof(status)) == sizeof(status) ? (int64_t)status
                                                                                 : -1;
+}
+
+void frontend_get_area(frontend *f, vhu_inflight_area *area, vhu_handle *handle)
+{
+    frontend_send(f, VHU_REQ_GET_INFLIGHT_FD, 0, area, sizeof(*area), NULL, 0);
+    assert_int_equal(frontend_recv(f, VHU_REQ_GET_INFLIGHT_FD, area, sizeof(*area)), sizeof(*area));
+    *handle = f->reply.num_handles > 0 ? f->reply.handle : VHU_NO_HANDLE;
+    f->reply.num_handles = 0;
+}
+
+int64_t frontend_set_area(frontend *f, const vhu_inflight_area *area, vhu_handle handle)
+{
+    return frontend_request(f, VHU_REQ_SET_INFLIGHT_FD, area, sizeof(*area), &handle, 1);
 }
 
 bool frontend_is_silent(frontend *f)

@@ -38,6 +38,8 @@ typedef struct frontend_slot {
 /* A message that has come, or its beginning. */
 typedef struct frontend_message {
     size_t have;
+    size_t num_handles; /* that came and were not taken: one at the most */
+    vhu_handle handle;
     uint8_t bytes[FRONTEND_MESSAGE];
 } frontend_message;
 
@@ -98,6 +100,9 @@ int frontend_recv(frontend *f, uint32_t request, void *payload, uint32_t size);
 /* Send, with acknowledgement if that was negotiated: its value, 0 without, -1 at the end. */
 int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uint32_t size,
                          const vhu_handle *handles, size_t n);
+/* GET_INFLIGHT_FD: *handle is VHU_NO_HANDLE if none came. SET_INFLIGHT_FD: it stays ours. */
+void frontend_get_area(frontend *f, vhu_inflight_area *area, vhu_handle *handle);
+int64_t frontend_set_area(frontend *f, const vhu_inflight_area *area, vhu_handle handle);
 /* The header of what came on the channel, which has no payload. */
 vhu_msg_header frontend_recv_channel(frontend *f);
 /* No reply is there now. One that is there is received. */

@@ -119,6 +119,11 @@ static void unwatch(vhu_ring *ring)
 
 static void begin(vhu_ring *ring)
 {
+    uint32_t again = vhu__queue_num_again(ring->queue);
+
+    if (again > 0)
+        vhu__device_log(ring->device, VHU_LOG_DEBUG, "ring %u: %u requests are taken again",
+                        ring->index, again);
     ring->live = true;
     /* Whoever served the ring before may have died while it was quiet, or before it called. */
     ring->quiet = true;

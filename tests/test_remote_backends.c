@@ -6,21 +6,94 @@
 
 #define SLOTS VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)
 
-/* Killed with requests out, some of them done out of order. */
+static void wait_for(const _Atomic uint32_t *count, uint32_t n)
+{
+    while (atomic_load(count) < n)
+        uv_sleep(1);
+}
+
+/*
+ * Killed with requests out, whatever was done of them, and in what order: each is done once, and
+ * the driver does nothing for it.
+ */
+static void test_recovery(void **state)
+{
+    static const uint32_t done[] = {0, 1, 19, 20, 27, 39, 40};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(done) / sizeof(done[0]); i++) {
+        guest g;
+
+        guest_open(&g, NULL);
+        guest_start(&g);
+        g.script->keeps = true;
+        g.script->num_done = done[i];
+        for (uint32_t ring = 0; ring < GUEST_RINGS; ring++)
+            guest_submit(&g, ring, 0, 20);
+        wait_for(&g.script->taken, 40);
+        wait_for(&g.script->done, done[i]);
+        guest_kill_backend(&g);
+        vhu_remote_disconnect(g.remote);
+        g.script->keeps = false;
+        /* Nobody has taken these. */
+        guest_submit(&g, 1, 20, 4);
+        assert_int_equal(guest_connect(&g), 0);
+        guest_collect(&g, 0, 20);
+        guest_collect(&g, 1, 24);
+        for (uint32_t slot = 0; slot < GUEST_SLOTS; slot++) {
+            assert_int_equal(atomic_load(&g.script->answered[0][slot]), slot < 20);
+            assert_int_equal(atomic_load(&g.script->answered[1][slot]), slot < 24);
+        }
+        guest_exercise(&g);
+        assert_int_equal(vhu_remote_stop(g.remote), 0);
+        assert_int_equal(vhu_remote_ring_base(g.remote, 0), 36);
+        guest_close(&g);
+    }
+}
+
+/* The next is killed as well, before it has done anything; and the area is that of the first. */
+static void test_recovery_in_a_row(void **state)
+{
+    guest g;
+
+    (void)state;
+    guest_open(&g, NULL);
+    guest_start(&g);
+    g.script->keeps = true;
+    guest_submit(&g, 0, 0, 16);
+    for (uint32_t i = 1; i <= 5; i++) {
+        wait_for(&g.script->taken, 16 * i);
+        guest_kill_backend(&g);
+        vhu_remote_disconnect(g.remote);
+        assert_int_equal(guest_connect(&g), 0);
+    }
+    wait_for(&g.script->taken, 16 * 6);
+    guest_kill_backend(&g);
+    vhu_remote_disconnect(g.remote);
+    g.script->keeps = false;
+    assert_int_equal(guest_connect(&g), 0);
+    guest_collect(&g, 0, 16);
+    guest_exercise(&g);
+    guest_close(&g);
+}
+
+/* The same without an area, by the driver. */
 static void reconnect(uint64_t features)
 {
     const vhu_remote_options options = {.features = features};
     guest g;
 
     guest_open(&g, &options);
+    g.script->no_inflight = true;
     guest_start(&g);
     guest_exercise(&g);
+    g.script->keeps = true;
     g.script->num_done = 32 + 5;
     atomic_store(&g.script->taken, 0);
     guest_submit(&g, 0, 0, 20);
     guest_collect(&g, 0, 5);
     guest_kill_backend(&g);
-    g.script->num_done = 0;
+    g.script->keeps = false;
     while (vhu_remote_serve(g.remote) == 0)
         assert_int_equal(vhu_conn_wait(vhu_remote_conn(g.remote), 60000), 0);
     assert_false(vhu_remote_is_connected(g.remote));
@@ -441,6 +514,8 @@ static void test_too_many_rings(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        leakcheck_test(test_recovery),
+        leakcheck_test(test_recovery_in_a_row),
         leakcheck_test(test_reconnect),
         leakcheck_test(test_packed_stop_without_backend),
         leakcheck_test(test_half_a_base),

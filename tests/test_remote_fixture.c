@@ -27,7 +27,7 @@ typedef struct device {
     bool config_set;
 } device;
 
-static void answer(vhu_chain *chain)
+static void answer(backend_script *script, vhu_chain *chain)
 {
     uint64_t number;
 
@@ -35,6 +35,8 @@ static void answer(vhu_chain *chain)
     if (chain->readable_len < sizeof(number) || chain->writable_len < sizeof(number))
         return;
     memcpy(&number, chain->bufs[0].base, sizeof(number));
+    if (number >> 32 < GUEST_RINGS)
+        atomic_fetch_add(&script->answered[number >> 32][(uint32_t)number % GUEST_SLOTS], 1);
     number = ~number;
     memcpy(chain->bufs[chain->num_readable].base, &number, sizeof(number));
     chain->written = sizeof(number);
@@ -54,9 +56,9 @@ static void handle_ring(void *self, vhu_ring *ring)
     n = vhu_ring_take(ring, chains, GUEST_RING_SIZE);
     atomic_fetch_add(&s->taken, n);
     while (n-- > 0) {
-        if (s->num_done && atomic_load(&s->done) == s->num_done)
+        if (s->keeps && atomic_load(&s->done) == s->num_done)
             break;
-        answer(&chains[n]);
+        answer(s, &chains[n]);
         vhu_ring_complete(ring, &chains[n], 1);
         atomic_fetch_add(&s->done, 1);
     }
@@ -180,7 +182,8 @@ static void serve_old(backend_script *script, vhu_conn *conn)
 
 static int serve_new(backend_script *script, vhu_conn **conn)
 {
-    const vhu_device_options options = {.size = sizeof(options), .num_rings = GUEST_RINGS};
+    const vhu_device_options options = {
+        .size = sizeof(options), .num_rings = GUEST_RINGS, .no_inflight = script->no_inflight};
     device d = {.script = script};
     int r;
 

@@ -29,9 +29,12 @@ typedef struct backend_script {
     bool is_old;           /* one without protocol features, which does nothing */
     bool is_fake;          /* else a device of the kit that answers a number with its complement */
     uint32_t num_messages; /* leave in the middle of this one, counted from 1; 0: never */
-    uint32_t num_done;     /* requests to do, then to take and keep; 0: all */
+    bool no_inflight;      /* it offers no in-flight area */
+    bool keeps;            /* do num_done requests, then take and keep */
+    uint32_t num_done;
     _Atomic uint32_t taken;
     _Atomic uint32_t done;
+    _Atomic uint32_t answered[GUEST_RINGS][GUEST_SLOTS]; /* by slot: how often */
 } backend_script;
 
 typedef struct guest {

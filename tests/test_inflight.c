@@ -333,7 +333,7 @@ static void test_clear(void **state)
 /* The order is that of the counters. What is out is not in use before it has been taken again. */
 static void test_order(void **state)
 {
-    static const uint64_t counters[] = {30, UINT64_MAX, 30, 2};
+    static const uint64_t counters[] = {30, UINT64_C(1) << 40, 30, 2};
     static const uint16_t order[] = {3, 0, 2, 1};
     keeper k;
 
@@ -369,6 +369,7 @@ static void test_order(void **state)
     assert_int_equal(take(k.rig, CHAINS), 2);
     check_request(k.rig, &k.rig->chains[0], 4);
     check_request(k.rig, &k.rig->chains[1], 5);
+    assert_int_equal(keeper_entry(&k, 5, AREA_COUNTER, 8), counters[1] + 2);
     assert_false(vhu_queue_has_avail(k.rig->queue));
     keeper_close(&k);
 }

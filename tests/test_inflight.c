@@ -243,7 +243,7 @@ static void test_bad_areas(void **state)
         {{UINT64_MAX, 0, VHU_MAX_RINGS + 1, 1}, VHU_EINVAL},
         {{UINT64_MAX, 0, 1, VHU_MAX_RING_SIZE + 1}, VHU_EINVAL},
         {{UINT64_MAX, 0, 1, 4096}, VHU_EOVERFLOW}, /* the object ends before */
-        {{AREA_STRIDE, AREA_STRIDE + 8, 1, AREA_RING_SIZE}, VHU_EOVERFLOW},
+        {{AREA_STRIDE, 1 << 20, 1, AREA_RING_SIZE}, VHU_EOVERFLOW},
         {{AREA_STRIDE, UINT64_MAX - 7, 1, AREA_RING_SIZE}, VHU_EOVERFLOW},
     };
 

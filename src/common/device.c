@@ -54,7 +54,8 @@ static int start_queue(vhu_ring *ring)
         .base = ring->base,
         .addr = ring->addr,
     };
-    int r = vhu__inflight_track(ring->device->inflight, ring->index, ring->queue);
+    bool packed = (config.features & VHU_BIT(VHU_F_RING_PACKED)) != 0;
+    int r = vhu__inflight_track(packed ? NULL : ring->device->inflight, ring->index, ring->queue);
 
     return r == 0 ? vhu_queue_start(ring->queue, &config) : r;
 }

@@ -285,8 +285,11 @@ static int set_config(void *self, uint32_t offset, const void *buf, uint32_t len
     return device->ops.set_config(device->self, offset, buf, len, flags);
 }
 
+/* Packed rings keep another record, which is not known here yet. */
 static int check_area(const vhu_device *device, const vhu_inflight_area *area)
 {
+    if (device->features & VHU_BIT(VHU_F_RING_PACKED))
+        return VHU_ENOSYS;
     return area->num_queues <= device->options.num_rings ? 0 : VHU_EINVAL;
 }
 

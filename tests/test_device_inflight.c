@@ -145,6 +145,25 @@ static void test_no_area(void **state)
     kit_free(k);
 }
 
+/* Packed rings keep no record yet. */
+static void test_packed(void **state)
+{
+    vhu_inflight_area area = {.num_queues = 1, .queue_size = 16};
+    kit_options options = two_rings;
+    vhu_handle handle;
+    kit *k;
+
+    (void)state;
+    options.features = VHU_BIT(VHU_F_RING_PACKED);
+    k = kit_new(&options);
+    frontend_handshake(&k->front, PROTOCOL);
+    frontend_share(&k->front, k->front.memory.num_regions);
+    frontend_get_area(&k->front, &area, &handle);
+    assert_int_equal(area.mmap_size, 0);
+    assert_int_equal(handle, VHU_NO_HANDLE);
+    kit_free(k);
+}
+
 /* What is refused changes nothing: the area before is in use still. */
 static void test_refused(void **state)
 {
@@ -201,8 +220,12 @@ static void goes_on(const kit_options *options)
 
 static void test_goes_on(void **state)
 {
+    kit_options in_order = two_rings;
+
     (void)state;
+    in_order.features = VHU_BIT(VHU_F_IN_ORDER);
     kit_each(goes_on, two_rings);
+    kit_each(goes_on, in_order);
 }
 
 /* The device keeps the record while it works. */
@@ -343,15 +366,11 @@ static void test_spoilt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_offer),
-        leakcheck_test(test_no_area),
-        leakcheck_test(test_refused),
-        leakcheck_test(test_goes_on),
-        leakcheck_test(test_out),
-        leakcheck_test(test_stops_at_once),
-        leakcheck_test(test_stops_before_it_begins),
-        leakcheck_test(test_no_room),
-        leakcheck_test(test_reset),
+        leakcheck_test(test_offer),         leakcheck_test(test_no_area),
+        leakcheck_test(test_packed),        leakcheck_test(test_refused),
+        leakcheck_test(test_goes_on),       leakcheck_test(test_out),
+        leakcheck_test(test_stops_at_once), leakcheck_test(test_stops_before_it_begins),
+        leakcheck_test(test_no_room),       leakcheck_test(test_reset),
         leakcheck_test(test_spoilt),
     };
 

@@ -72,34 +72,62 @@ VHU__ALWAYS_INLINE void go_on(vhu_queue *queue, vhu_chain *chain, uint32_t span,
     queue->avail_idx = (uint16_t)pos;
 }
 
-/* All of an indirect table, of which NEXT flags and identifiers are to be ignored. */
+/* A descriptor of an indirect table, of which NEXT flags and identifiers are to be ignored. */
+VHU__ALWAYS_INLINE bool add_entry(vhu_queue *queue, vhu_chain *chain, vhu__cursor c,
+                                  vhu__walk *walk, uint32_t *all_flags, vhu__item d)
+{
+    d.flags = d.next; /* which are the last here */
+    *all_flags |= d.flags;
+    return vhu__walk_add(queue, chain, c, walk, d);
+}
+
+VHU__ALWAYS_INLINE bool end_table(vhu_queue *queue, vhu_chain *chain, const vhu__walk *walk,
+                                  uint32_t all_flags, uint32_t id)
+{
+    if (vhu__unlikely(all_flags & VHU__DESC_INDIRECT))
+        return break_nested(queue);
+    if (!vhu__walk_end(queue, chain, walk, id))
+        return false;
+    go_on(queue, chain, 1, vhu__pos_add(queue->avail_idx, 1, queue->num));
+    return true;
+}
+
+/* All of a table that is not in one piece. */
+VHU__NEVER_INLINE bool take_pieces(vhu_queue *queue, vhu_chain *chain, uint32_t id)
+{
+    const vhu__cursor c = {0};
+    vhu__walk walk = vhu__walk_begin(chain, queue->pieces.count);
+    uint32_t all_flags = 0;
+
+    for (uint32_t i = 0; i < queue->pieces.count; i++) {
+        vhu__item d;
+
+        if (!vhu__load_slowly(queue, c.table, c.count, i, &d) ||
+            !add_entry(queue, chain, c, &walk, &all_flags, d))
+            return false;
+    }
+    return end_table(queue, chain, &walk, all_flags, id);
+}
+
+/* All of a table. */
 VHU__NEVER_INLINE bool take_table(vhu_queue *queue, vhu_chain *chain)
 {
     const vhu__item head = copy(&queue->packed[queue->avail_idx & VHU__POS_IDX]);
     const vhu__cursor ring = {.table = queue->desc};
-    vhu__cursor c = vhu__enter_indirect(queue, ring, head);
-    const uint32_t n = vhu__table_size(queue, c);
-    vhu__walk walk = vhu__walk_begin(chain, n);
+    const vhu__cursor c = vhu__enter_indirect(queue, ring, head);
+    const volatile vhu__desc *next = c.table;
+    const volatile vhu__desc *end;
+    vhu__walk walk = vhu__walk_begin(chain, c.count);
     uint32_t all_flags = 0;
 
-    if (n == 0)
-        return false;
+    if (vhu__unlikely(!c.table))
+        return queue->pieces.count > 0 && take_pieces(queue, chain, head.next);
+    end = next + c.count;
     do {
-        vhu__item d;
-
-        if (!vhu__load_desc(queue, c, &d))
+        if (!add_entry(queue, chain, c, &walk, &all_flags, vhu__copy_desc(next)))
             return false;
-        d.flags = d.next; /* which are the last here */
-        all_flags |= d.flags;
-        if (!vhu__walk_add(queue, chain, c, &walk, d))
-            return false;
-    } while (++c.next < n);
-    if (vhu__unlikely(all_flags & VHU__DESC_INDIRECT))
-        return break_nested(queue);
-    if (!vhu__walk_end(queue, chain, &walk, head.next))
-        return false;
-    go_on(queue, chain, 1, vhu__pos_add(queue->avail_idx, 1, queue->num));
-    return true;
+    } while (++next != end);
+    return end_table(queue, chain, &walk, all_flags, head.next);
 }
 
 VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain)
@@ -203,43 +231,50 @@ VHU__ALWAYS_INLINE uint32_t used_flags(const vhu_chain *chain, uint32_t marks)
     return chain->written > 0 ? marks | VHU__DESC_WRITE : marks;
 }
 
-/* Fill used descriptors: how far they reach. The driver cannot see them before the first's flags.
+/* Used descriptors that were filled. The driver cannot see them before it sees the first's flags.
  */
-VHU__ALWAYS_INLINE uint32_t fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
+typedef struct run {
+    uint32_t end; /* position behind them */
+    uint32_t span;
+    uint32_t flags; /* of the first */
+} run;
+
+VHU__ALWAYS_INLINE run fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 {
+    const vhu_chain *const end = chains + n;
     const uint32_t num = queue->num;
     uint32_t idx = queue->used_idx & VHU__POS_IDX;
     uint32_t marks = vhu__pos_used(queue->used_idx);
-    uint32_t span = 0;
+    volatile vhu__packed_desc *desc = &queue->packed[idx];
+    run r = {.flags = used_flags(chains, marks)};
 
-    for (uint32_t i = 0; i < n; i++) {
-        volatile vhu__packed_desc *desc = &queue->packed[idx];
-
-        desc->id = vhu__le16((uint16_t)chains[i].head);
-        desc->len = vhu__le32(chains[i].written);
-        if (i > 0)
-            desc->flags = vhu__le16((uint16_t)used_flags(&chains[i], marks));
-        span += chains[i].span;
-        idx += chains[i].span;
-        if (idx >= num) {
+    for (;;) {
+        desc->id = vhu__le16((uint16_t)chains->head);
+        desc->len = vhu__le32(chains->written);
+        r.span += chains->span;
+        idx += chains->span;
+        if (vhu__unlikely(idx >= num)) {
             idx -= num;
             marks ^= VHU__PACKED_MARKS;
         }
+        if (++chains == end)
+            break;
+        desc = &queue->packed[idx];
+        desc->flags = vhu__le16((uint16_t)used_flags(chains, marks));
     }
-    return span;
+    r.end = idx | (marks & VHU__POS_WRAP);
+    return r;
 }
 
-VHU__ALWAYS_INLINE void publish(vhu_queue *queue, const vhu_chain *chains, uint32_t n,
-                                uint32_t span)
+VHU__ALWAYS_INLINE void publish(vhu_queue *queue, run r, uint32_t n)
 {
-    uint32_t pos = queue->used_idx;
+    uint16_t *flags = &queue->packed[queue->used_idx & VHU__POS_IDX].flags;
 
-    queue->used_idx = (uint16_t)vhu__pos_add(pos, span, queue->num);
-    queue->room += span;
+    queue->used_idx = (uint16_t)r.end;
+    queue->room += r.span;
     queue->in_use -= n;
-    queue->uncalled += span;
-    vhu__store_release_u16(&queue->packed[pos & VHU__POS_IDX].flags,
-                           vhu__le16((uint16_t)used_flags(chains, vhu__pos_used(pos))));
+    queue->uncalled += r.span;
+    vhu__store_release_u16(flags, vhu__le16((uint16_t)r.flags));
 }
 
 static void packed_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
@@ -247,7 +282,7 @@ static void packed_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t 
     if (vhu__unlikely(n > queue->in_use))
         n = queue->in_use;
     if (n > 0)
-        publish(queue, chains, n, fill(queue, chains, n));
+        publish(queue, fill(queue, chains, n), n);
 }
 
 static void tracked_fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
@@ -263,11 +298,12 @@ static void tracked_fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 
 static void tracked_publish(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 {
-    uint32_t span = 0;
+    run r = {.flags = used_flags(chains, vhu__pos_used(queue->used_idx))};
 
     for (uint32_t i = 0; i < n; i++)
-        span += chains[i].span;
-    publish(queue, chains, n, span);
+        r.span += chains[i].span;
+    r.end = vhu__pos_add(queue->used_idx, r.span, queue->num);
+    publish(queue, r, n);
 }
 
 /* --- kick and call --- */

@@ -325,7 +325,7 @@ int vhu_driver_ring_collect(vhu_driver_ring *ring, vhu_driver_used *used, uint32
     int r = ring->error[0] ? VHU_EBROKEN_RING : 0;
 
     while (r >= 0 && done < n) {
-        uint32_t id, len;
+        uint32_t id = 0, len = 0;
 
         r = ring->in_order ? look_in_order(ring, &id, &len) : look(ring, &id, &len);
         if (r <= 0)

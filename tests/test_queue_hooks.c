@@ -27,9 +27,17 @@ static void on_taken(void *self, const vhu_chain *chain)
     put(self, 't', chain->head, 0);
 }
 
-static void on_dirty(void *self, uint64_t guest_addr, uint64_t len)
+static void put_memory(recorder *rec, char what, const void *at, uint64_t len)
 {
-    put(self, 'd', guest_addr, len);
+    uint64_t addr;
+
+    assert_int_equal(vhu_memory_guest_addr(rec->r->device, at, &addr), 0);
+    put(rec, what, addr, len);
+}
+
+static void on_dirty(void *self, const void *at, uint64_t len)
+{
+    put_memory(self, 'd', at, len);
 }
 
 static void on_completing(void *self, const vhu_chain *chains, uint32_t n)
@@ -49,14 +57,9 @@ static void on_completed(void *self, const vhu_chain *chains, uint32_t n, uint16
     put(rec, 'C', n, used_idx);
 }
 
-/* By the guest's address. */
 static void on_used_dirty(void *self, const void *at, uint64_t len)
 {
-    recorder *rec = self;
-    uint64_t addr;
-
-    assert_int_equal(vhu_memory_guest_addr(rec->r->device, at, &addr), 0);
-    put(rec, 'u', addr, len);
+    put_memory(self, 'u', at, len);
 }
 
 static void expect(recorder *rec, const record *wanted, size_t n)
@@ -72,16 +75,15 @@ static void expect(recorder *rec, const record *wanted, size_t n)
 
 static void hook(rig *r, recorder *rec)
 {
-    const vhu__queue_hooks hooks = {.self = rec,
-                                    .taken = on_taken,
-                                    .dirty = on_dirty,
-                                    .completing = on_completing,
-                                    .completed = on_completed,
-                                    .used_dirty = on_used_dirty};
+    const vhu__queue_hooks hooks = {
+        .self = rec, .taken = on_taken, .completing = on_completing, .completed = on_completed};
+    const vhu__queue_log log = {.self = rec, .dirty = on_dirty, .used_dirty = on_used_dirty};
 
     assert_int_equal(vhu__queue_set_hooks(r->queue, &hooks), VHU_ESTATE);
+    assert_int_equal(vhu__queue_set_log(r->queue, &log), VHU_ESTATE);
     vhu_queue_stop(r->queue);
     assert_int_equal(vhu__queue_set_hooks(r->queue, &hooks), 0);
+    assert_int_equal(vhu__queue_set_log(r->queue, &log), 0);
     assert_int_equal(vhu_queue_start(r->queue, &r->config), 0);
     rec->r = r;
 }
@@ -122,13 +124,12 @@ static void test_hooks(void **state)
                       {'d', r->data + 4096, 100},
                       {'d', border - 8, 8},
                       {'d', border, 4},
-                      {'u', used + 4 + 15 * 8, 8},
-                      {'u', used + 4, 8},
-                      {'u', used + 12, 8},
                       {'c', heads[0], 3},
+                      {'u', used + 4 + 15 * 8, 8},
+                      {'u', used + 4, 16},
                       {'u', used + 2, 2},
                       {'C', 3, 18}},
-           11);
+           10);
     assert_false(rec.used_at_completing);
     assert_true(rec.used_at_completed);
     vhu_queue_enable_kicks(r->queue);
@@ -155,19 +156,18 @@ static void test_hooks_packed(void **state)
            (record[]){{'d', r->data + 4096, 100},
                       {'d', border - 8, 8},
                       {'d', border, 4},
-                      {'u', desc + 13 * 16, 16},
-                      {'u', desc + 14 * 16, 16},
                       {'c', heads[1], 2},
+                      {'u', desc + 13 * 16, 32},
                       {'C', 2, 0}},
-           7);
+           6);
     assert_false(rec.used_at_completing);
     assert_true(rec.used_at_completed);
     vhu_queue_complete(r->queue, &r->chains[0], 1);
     expect(&rec,
            (record[]){{'d', r->data + 4096, 512},
                       {'d', r->data + 8192, 1},
-                      {'u', desc, 16},
                       {'c', heads[0], 1},
+                      {'u', desc, 16},
                       {'C', 1, 3}},
            5);
     for (int i = 0; i < 3; i++)
@@ -182,15 +182,36 @@ static void test_hooks_packed(void **state)
     rig_free(r);
 }
 
-/* Without EVENT_IDX the flags are what is written; and each hook is optional. */
+/* What is used lies on both sides of the ring's end. */
+static void test_round_the_end(void **state)
+{
+    rig *r = rig_new_at(16, PACKED, VHU__POS_WRAP | 15);
+    const uint64_t desc = r->ring.desc_addr;
+    recorder rec = {.n = 0};
+    uint16_t heads[3];
+
+    (void)state;
+    take_three(r, &rec, heads);
+    r->chains[1].written = r->chains[2].written = 0;
+    vhu_queue_complete(r->queue, &r->chains[1], 2);
+    expect(&rec,
+           (record[]){{'c', heads[1], 2}, {'u', desc + 15 * 16, 16}, {'u', desc, 16}, {'C', 2, 2}},
+           4);
+    rig_free(r);
+}
+
+/* Without EVENT_IDX the flags are what is written; and hooks and log do not need each other. */
 static void test_some_hooks(void **state)
 {
+    static const struct {
+        bool hooks, log;
+        size_t records;
+    } rows[] = {{true, true, 4}, {true, false, 1}, {false, true, 3}, {false, false, 0}};
     rig *r = rig_new(16, 0);
     recorder rec = {.r = r};
     const uint64_t used = r->ring.used_addr;
-    const vhu__queue_hooks used_only = {.self = &rec, .used_dirty = on_used_dirty};
-    const vhu__queue_hooks none = {.self = NULL};
-    const vhu__queue_hooks *const hooks[] = {&used_only, &none, NULL};
+    const vhu__queue_hooks hooks = {.self = &rec, .completing = on_completing};
+    const vhu__queue_log log = {.self = &rec, .dirty = on_dirty, .used_dirty = on_used_dirty};
 
     (void)state;
     hook(r, &rec);
@@ -198,9 +219,10 @@ static void test_some_hooks(void **state)
     vhu_queue_enable_kicks(r->queue);
     expect(&rec, (record[]){{'u', used, 2}, {'u', used, 2}}, 2);
 
-    for (size_t i = 0; i < VHU__COUNT(hooks); i++) {
+    for (size_t i = 0; i < VHU__COUNT(rows); i++) {
         vhu_queue_stop(r->queue);
-        assert_int_equal(vhu__queue_set_hooks(r->queue, hooks[i]), 0);
+        assert_int_equal(vhu__queue_set_hooks(r->queue, rows[i].hooks ? &hooks : NULL), 0);
+        assert_int_equal(vhu__queue_set_log(r->queue, rows[i].log ? &log : NULL), 0);
         r->config.base = vhu_queue_base(r->queue);
         assert_int_equal(vhu_queue_start(r->queue, &r->config), 0);
         add_request(r, false);
@@ -209,7 +231,7 @@ static void test_some_hooks(void **state)
         r->chains[0].written = 1;
         vhu_queue_complete(r->queue, r->chains, 1);
         assert_true(driver_ring_reap(&r->ring, NULL) >= 0);
-        assert_int_equal(rec.n, i == 0 ? 2 : 0);
+        assert_int_equal(rec.n, rows[i].records);
         rec.n = 0;
     }
     rig_free(r);
@@ -327,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         leakcheck_test(test_hooks),
         leakcheck_test(test_hooks_packed),
+        leakcheck_test(test_round_the_end),
         leakcheck_test(test_some_hooks),
         leakcheck_test(test_changed_meanwhile),
         leakcheck_test(test_table_changed_meanwhile),

@@ -91,8 +91,17 @@ int vhu__queue_set_hooks(vhu_queue *queue, const vhu__queue_hooks *hooks)
 {
     if (queue->running)
         return VHU_ESTATE;
-    queue->tracked = hooks != NULL;
     queue->hooks = hooks ? *hooks : (vhu__queue_hooks){0};
+    queue->tracked = queue->hooks.self || queue->log.self;
+    return 0;
+}
+
+int vhu__queue_set_log(vhu_queue *queue, const vhu__queue_log *log)
+{
+    if (queue->running)
+        return VHU_ESTATE;
+    queue->log = log ? *log : (vhu__queue_log){0};
+    queue->tracked = queue->hooks.self || queue->log.self;
     return 0;
 }
 
@@ -109,7 +118,7 @@ int vhu__queue_locate(const vhu_memory *memory, const vhu__queue_part *parts, vo
     return 0;
 }
 
-/* What is there comes from inside to outside: layout, hooks, order. */
+/* What is there comes from inside to outside: layout, tracking, order. */
 static int choose_ops(vhu_queue *queue, uint64_t features)
 {
     int r = 0;

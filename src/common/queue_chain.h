@@ -208,7 +208,7 @@ VHU__ALWAYS_INLINE bool vhu__walk_end(vhu_queue *queue, vhu_chain *chain, const 
     return true;
 }
 
-/* --- for a ring with hooks --- */
+/* --- for a ring with a log --- */
 
 /* Tell what of *written bytes went to the buffer of a descriptor; the rest is left in *written. */
 bool vhu__report_dirty(vhu_queue *queue, vhu__item d, uint32_t *written);

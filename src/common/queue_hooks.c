@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A ring that somebody keeps a record of. */
+/* A ring that somebody keeps a record of, or a log of what it writes, or both. */
 #include "queue_chain.h"
 
 /* --- what was out when the ring started comes first --- */
@@ -80,7 +80,7 @@ bool vhu__report_dirty(vhu_queue *queue, vhu__item d, uint32_t *written)
 
         if (here == 0)
             return vhu__break_outside(queue, d.addr, d.len);
-        queue->hooks.dirty(queue->hooks.self, d.addr, here);
+        queue->log.dirty(queue->log.self, vhu__window_at(&queue->window, d.addr), here);
         d.addr += here;
         d.len -= here;
         *written -= here;
@@ -96,7 +96,7 @@ void vhu__tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n
         n = queue->in_use;
     if (n == 0)
         return;
-    for (uint32_t i = 0; hooks->dirty && i < n; i++) {
+    for (uint32_t i = 0; queue->log.dirty && i < n; i++) {
         if (!queue->layout->report_dirty(queue, &chains[i])) {
             vhu_queue_complete(queue, chains, n); /* to the broken ring */
             return;

@@ -10,8 +10,9 @@
 #include "util.h"
 
 /*
- * Called on the ring's thread; any may be NULL. A ring without hooks does not even look for them.
- * In the order in which they come:
+ * For who keeps a record of requests. Called on the ring's thread; any but `self` may be NULL. A
+ * ring without hooks and without a log does not even look for them. In the order in which they
+ * come:
  */
 typedef struct vhu__queue_hooks {
     void *self;
@@ -27,22 +28,27 @@ typedef struct vhu__queue_hooks {
      */
     void (*taken)(void *self, const vhu_chain *chain);
     /*
-     * For each piece of guest memory that the device wrote for a request, after the fact. The
-     * descriptors are read once more for this, and break the ring if they are no good any more.
-     */
-    void (*dirty)(void *self, uint64_t guest_addr, uint64_t len);
-    /*
      * Requests are about to be shown to the driver; they have been, and this is the used index (of
      * a packed ring: the position, with the wrap counter in bit 15).
      */
     void (*completing)(void *self, const vhu_chain *chains, uint32_t n);
     void (*completed)(void *self, const vhu_chain *chains, uint32_t n, uint16_t used_idx);
-    /*
-     * Bytes of the ring itself were written: used entries or the index, used descriptors, events.
-     * `at` is where they are here.
-     */
-    void (*used_dirty)(void *self, const void *at, uint64_t len);
 } vhu__queue_hooks;
+
+/*
+ * For who has to know which guest memory was written; `at` is where it is here. Called on the
+ * ring's thread, after the fact; all is there, or nothing.
+ */
+typedef struct vhu__queue_log {
+    void *self;
+    /*
+     * A piece of what the device wrote for a request, before the driver is shown that it is done.
+     * The descriptors are read once more for this, and break the ring if they are no good any more.
+     */
+    void (*dirty)(void *self, const void *at, uint64_t len);
+    /* Bytes of the ring itself: used entries or the index, used descriptors, events. */
+    void (*used_dirty)(void *self, const void *at, uint64_t len);
+} vhu__queue_log;
 
 typedef struct vhu__queue_ops {
     int (*take)(vhu_queue *queue, vhu_chain *chains, uint32_t n);
@@ -54,17 +60,18 @@ typedef struct vhu__queue_ops {
 } vhu__queue_ops;
 
 typedef struct vhu__queue_layout {
-    vhu__queue_ops ops; /* of a ring without hooks */
+    vhu__queue_ops ops; /* of a ring that is not tracked */
     /* Locate the parts of the ring. Errors as vhu_queue_start(). */
     int (*start)(vhu_queue *queue, const vhu_queue_config *config);
     uint32_t (*base)(const vhu_queue *queue);
-    /* For hooks: take a request that was out when the ring started. NULL: there are none. */
+    /* For tracked rings: take a request that was out when the ring started. NULL: there are none.
+     */
     bool (*take_again)(vhu_queue *queue, vhu_chain *chain, uint16_t head);
-    /* For hooks, may be NULL: a request was taken; copy what will be overwritten. */
+    /* For tracked rings, may be NULL: a request was taken; copy what will be overwritten. */
     void (*keep)(vhu_queue *queue, const vhu_chain *chain);
     /*
-     * What completing is made of if there are hooks: reports of what the device wrote for a
-     * request; used entries, still unseen; their becoming seen.
+     * What completing is made of in tracked rings: reports of what the device wrote for a request;
+     * used entries, still unseen; their becoming seen, and the report of all that.
      */
     bool (*report_dirty)(vhu_queue *queue, const vhu_chain *chain);
     void (*fill)(vhu_queue *queue, const vhu_chain *chains, uint32_t n);
@@ -98,7 +105,7 @@ struct vhu_queue {
     vhu__packed_desc *packed; /* desc */
     const vhu__packed_event *driver_event;
     vhu__packed_event *device_event;
-    vhu__packed_desc *kept; /* with hooks: copies of those that are out */
+    vhu__packed_desc *kept; /* if tracked: copies of those that are out */
     uint32_t room;          /* descriptors that are not out */
     /* Both. */
     uint32_t num;
@@ -116,15 +123,17 @@ struct vhu_queue {
         uint32_t count;
     } pieces; /* the indirect table that is not in one piece here */
     vhu__queue_hooks hooks;
-    bool tracked;
+    vhu__queue_log log;
+    bool tracked;          /* there are hooks or a log */
     const uint16_t *again; /* heads that were out when the ring started */
     uint32_t num_again;    /* that have not been taken again yet */
     vhu__queue_order order;
     char error[160];
 };
 
-/* Set or, with NULL, remove the hooks; copied. VHU_ESTATE: running. */
+/* Set or, with NULL, remove the hooks, or the log; copied. VHU_ESTATE: running. */
 int vhu__queue_set_hooks(vhu_queue *queue, const vhu__queue_hooks *hooks);
+int vhu__queue_set_log(vhu_queue *queue, const vhu__queue_log *log);
 
 /* Requests that were out when the ring started and have not been taken again yet. */
 uint32_t vhu__queue_num_again(const vhu_queue *queue);
@@ -145,17 +154,18 @@ typedef struct vhu__queue_part {
 /* VHU_EFAULT or VHU_EINVAL as vhu_queue_start(). */
 int vhu__queue_locate(const vhu_memory *memory, const vhu__queue_part *parts, void **at);
 
-/* --- a ring with hooks --- */
+/* --- a tracked ring --- */
 
 /* Ask hooks->starting; errors as it has them. */
 int vhu__tracked_start(vhu_queue *queue);
 int vhu__tracked_take(vhu_queue *queue, vhu_chain *chains, uint32_t n);
 void vhu__tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n);
 
+/* Bytes of the ring were written, if anybody wants to know. */
 static inline void vhu__report_used(const vhu_queue *queue, const void *at, uint64_t len)
 {
-    if (queue->tracked && queue->hooks.used_dirty)
-        queue->hooks.used_dirty(queue->hooks.self, at, len);
+    if (queue->log.used_dirty)
+        queue->log.used_dirty(queue->log.self, at, len);
 }
 
 /* --- a ring in order --- */

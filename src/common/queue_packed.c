@@ -4,7 +4,7 @@
  * queue->room counts the descriptors between them that are not out.
  *
  * A used descriptor overwrites what was available there, maybe of a request that is still out. So
- * nothing is read from the ring again after it was taken; with hooks, queue->kept has copies.
+ * nothing is read from the ring again after it was taken; if it is tracked, queue->kept has copies.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -287,23 +287,30 @@ static void packed_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t 
 
 static void tracked_fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 {
-    uint32_t pos = queue->used_idx;
-
     fill(queue, chains, n);
-    for (uint32_t i = 0; i < n; i++) {
-        vhu__report_used(queue, &queue->packed[pos & VHU__POS_IDX], sizeof(vhu__packed_desc));
-        pos = vhu__pos_add(pos, chains[i].span, queue->num);
-    }
+}
+
+/* Those from a position on, between which others may be left as they were. */
+static void report_descs(const vhu_queue *queue, uint32_t from, uint32_t n)
+{
+    uint32_t idx = from & VHU__POS_IDX;
+    uint32_t first = n < queue->num - idx ? n : queue->num - idx;
+
+    vhu__report_used(queue, &queue->packed[idx], first * sizeof(vhu__packed_desc));
+    if (n > first)
+        vhu__report_used(queue, queue->packed, (n - first) * sizeof(vhu__packed_desc));
 }
 
 static void tracked_publish(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 {
-    run r = {.flags = used_flags(chains, vhu__pos_used(queue->used_idx))};
+    uint32_t from = queue->used_idx;
+    run r = {.flags = used_flags(chains, vhu__pos_used(from))};
 
     for (uint32_t i = 0; i < n; i++)
         r.span += chains[i].span;
-    r.end = vhu__pos_add(queue->used_idx, r.span, queue->num);
+    r.end = vhu__pos_add(from, r.span, queue->num);
     publish(queue, r, n);
+    report_descs(queue, from, r.span - chains[n - 1].span + 1);
 }
 
 /* --- kick and call --- */

@@ -139,15 +139,26 @@ static void split_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n
 static void tracked_fill(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 {
     fill(queue, chains, n);
-    for (uint32_t i = 0; i < n; i++)
-        vhu__report_used(queue, &queue->used->ring[(queue->used_idx + i) & (queue->num - 1)],
-                         sizeof(vhu__used_elem));
+}
+
+/* Entries from an index on; they may go on at the ring's beginning. */
+static void report_entries(const vhu_queue *queue, uint16_t from, uint32_t n)
+{
+    uint32_t idx = from & (queue->num - 1);
+    uint32_t first = n < queue->num - idx ? n : queue->num - idx;
+
+    vhu__report_used(queue, &queue->used->ring[idx], first * sizeof(vhu__used_elem));
+    if (n > first)
+        vhu__report_used(queue, queue->used->ring, (n - first) * sizeof(vhu__used_elem));
 }
 
 static void tracked_publish(vhu_queue *queue, const vhu_chain *chains, uint32_t n)
 {
+    uint16_t from = queue->used_idx;
+
     (void)chains;
     publish(queue, n);
+    report_entries(queue, from, n);
     vhu__report_used(queue, &queue->used->idx, sizeof(queue->used->idx));
 }
 

@@ -25,7 +25,10 @@ typedef struct vhu_device_ops {
 
     /* On the connection's thread. */
 
-    /* What the driver acknowledged, while all rings are parked. An error refuses it. */
+    /*
+     * What the driver acknowledged, while all rings are parked. An error refuses it. The kit keeps
+     * VHU_F_LOG_ALL, which is the front-end's, to itself.
+     */
     int (*set_features)(void *self, uint64_t features);
     /* As in vhu_backend_ops. NULL get_config: the device has no configuration. */
     int (*get_config)(void *self, uint32_t offset, void *buf, uint32_t len);
@@ -159,7 +162,9 @@ VHU_API uint64_t vhu_ring_features(const vhu_ring *ring);
 
 /*
  * On the worker: as vhu_queue_take(), but a broken ring is reported (log, err event) and gives 0;
- * and vhu_queue_complete(), vhu_queue_needs_call() with the call. Flush once per batch.
+ * and vhu_queue_complete(), vhu_queue_needs_call() with the call. Flush once per batch. While a
+ * front-end migrates (VHU_F_LOG_ALL), `written` of each chain says which memory is copied once more
+ * (section "Migration"): what a device wrote beyond it may be lost.
  */
 VHU_API uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n);
 VHU_API void vhu_ring_complete(vhu_ring *ring, const vhu_chain *chains, uint32_t n);

@@ -57,6 +57,8 @@ static int start_queue(vhu_ring *ring)
     bool packed = (config.features & VHU_BIT(VHU_F_RING_PACKED)) != 0;
     int r = vhu__inflight_track(packed ? NULL : ring->device->inflight, ring->index, ring->queue);
 
+    if (r == 0)
+        r = vhu__log_track(ring);
     return r == 0 ? vhu_queue_start(ring->queue, &config) : r;
 }
 
@@ -143,6 +145,7 @@ static void destroy(vhu_device *device)
         vhu_queue_free(device->rings[i].queue);
     }
     free(device->rings);
+    vhu__log_release(device);
     vhu__inflight_close(device->inflight);
     vhu_memory_free(device->memory);
     free(device);
@@ -242,6 +245,7 @@ static void leave(vhu_device *device)
     for (uint32_t i = 0; i < device->options.num_rings; i++)
         vhu__ring_release(&device->rings[i]);
     vhu_memory_replace(device->memory, NULL, 0, NULL);
+    vhu__log_release(device);
     vhu__inflight_close(device->inflight);
     device->inflight = NULL;
     device->features = 0;

@@ -18,6 +18,7 @@
 #include <vmm_vhost/frontend.h>
 
 #include "atomic.h"
+#include "dirty_log.h"
 #include "inflight.h"
 #include "util.h"
 
@@ -53,6 +54,7 @@ struct vhu_ring {
     bool quiet;   /* the driver must be asked for kicks before sleeping */
     bool stalled; /* something is available, but the device had no room for it */
     bool broken;  /* that was reported */
+    bool logged;  /* pages were, and the front-end was not told of it */
 };
 
 /* A change that wants rings parked. Pointers lead to the arguments of the op that asked for it. */
@@ -66,6 +68,7 @@ typedef struct vhu__change {
     vhu_handle *handles;
     const vhu_vring_addr *addr;
     const vhu_inflight_area *inflight;
+    const vhu_log_area *log;
     uint32_t *base;
 } vhu__change;
 
@@ -78,6 +81,8 @@ struct vhu_device {
     vhu_memory *memory;      /* changes only while all rings are parked */
     uint64_t features;       /* likewise */
     vhu__inflight *inflight; /* likewise; NULL: none is in use */
+    vhu__dirty_log *log;     /* likewise; in use with VHU_F_LOG_ALL alone */
+    vhu_event *log_event;    /* likewise; may be NULL */
     vhu_ring *rings;
 
     /* The connection's thread's own. */
@@ -114,6 +119,17 @@ void vhu__ring_release(vhu_ring *ring);
 
 /* Whether all that a ring needs to run has come; and start it then. 0 if it has not. */
 int vhu__ring_start(vhu_ring *ring);
+
+/* SET_LOG_BASE and SET_LOG_FD, applied. */
+int vhu__log_set_area(vhu_device *device, const vhu__change *change);
+int vhu__log_set_event(vhu_device *device, const vhu__change *change);
+void vhu__log_release(vhu_device *device);
+
+/* Before a parked ring starts: have it log what it writes, if that is wanted. */
+int vhu__log_track(vhu_ring *ring);
+
+/* On the worker: tell the front-end that pages were logged. */
+void vhu__log_tell(vhu_ring *ring);
 
 /* Apply a change when its rings are parked: now, or in vhu_device_settle() (VHU_EPENDING). */
 int vhu__device_submit(vhu_device *device, const vhu__change *change);

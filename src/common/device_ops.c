@@ -4,10 +4,14 @@
 
 /* --- changes --- */
 
+/* Logging is the kit's own affair: it goes on and off in mid-run. */
 static int apply_features(vhu_device *device, const vhu__change *c)
 {
-    int r = device->ops.set_features ? device->ops.set_features(device->self, c->value) : 0;
+    const uint64_t logging = VHU_BIT(VHU_F_LOG_ALL);
+    int r = 0;
 
+    if (device->ops.set_features && (device->features ^ c->value) != logging)
+        r = device->ops.set_features(device->self, c->value & ~logging);
     if (r < 0)
         return r;
     device->features = c->value;
@@ -154,7 +158,7 @@ static int get_features(void *self, uint64_t *features)
 {
     const vhu_device *device = self;
 
-    *features = device->options.features | VHU_QUEUE_FEATURES;
+    *features = device->options.features | VHU_QUEUE_FEATURES | VHU_BIT(VHU_F_LOG_ALL);
     return 0;
 }
 
@@ -189,6 +193,20 @@ static int add_mem_reg(void *self, vhu_mem_region *region, vhu_handle *handle)
 static int rem_mem_reg(void *self, const vhu_mem_region *region)
 {
     return change_all(self, (vhu__change){.apply = apply_remove, .regions = region});
+}
+
+/* An address would be of use within one process alone. */
+static int set_log_base(void *self, const vhu_log_area *area, vhu_handle *handle)
+{
+    if (*handle == VHU_NO_HANDLE)
+        return VHU_ENOSYS;
+    return change_all(self,
+                      (vhu__change){.apply = vhu__log_set_area, .log = area, .handles = handle});
+}
+
+static int set_log_fd(void *self, vhu_handle *handle)
+{
+    return change_all(self, (vhu__change){.apply = vhu__log_set_event, .handles = handle});
 }
 
 static int get_max_mem_slots(void *self, uint64_t *slots)
@@ -317,6 +335,8 @@ const vhu_backend_ops vhu__device_ops = {
     .set_features = set_features,
     .reset_owner = reset_owner,
     .set_mem_table = set_mem_table,
+    .set_log_base = set_log_base,
+    .set_log_fd = set_log_fd,
     .set_vring_num = set_vring_num,
     .set_vring_addr = set_vring_addr,
     .set_vring_base = set_vring_base,

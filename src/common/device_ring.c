@@ -148,6 +148,7 @@ static void park(vhu_ring *ring)
         vhu_ring_flush(ring);
         if (ring->quiet)
             vhu_queue_enable_kicks(ring->queue);
+        vhu__log_tell(ring);
         ring->live = false;
     }
     ring->base = vhu_queue_base(ring->queue);
@@ -263,6 +264,7 @@ bool vhu_device_may_sleep(vhu_device *device, unsigned worker)
         ring->quiet = false;
         if (vhu_queue_enable_kicks(ring->queue))
             may = false;
+        vhu__log_tell(ring);
     }
     return may;
 }
@@ -330,7 +332,7 @@ bool vhu_ring_enabled(const vhu_ring *ring)
 
 uint64_t vhu_ring_features(const vhu_ring *ring)
 {
-    return ring->device->features;
+    return ring->device->features & ~VHU_BIT(VHU_F_LOG_ALL);
 }
 
 uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n)
@@ -356,4 +358,6 @@ void vhu_ring_flush(vhu_ring *ring)
 {
     if (vhu_queue_needs_call(ring->queue) && ring->call)
         vhu_event_signal(ring->call);
+    if (vhu__unlikely(ring->logged))
+        vhu__log_tell(ring);
 }

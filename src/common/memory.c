@@ -167,6 +167,13 @@ size_t vhu_memory_count(const vhu_memory *memory)
     return memory->n;
 }
 
+uint64_t vhu__memory_end(const vhu_memory *memory)
+{
+    const slot *last = &memory->slots[memory->n - (memory->n > 0)];
+
+    return memory->n > 0 ? last->guest_addr + last->size : 0;
+}
+
 uint64_t vhu__memory_look(const vhu_memory *memory, vhu__window *window, uint64_t addr,
                           uint64_t len)
 {

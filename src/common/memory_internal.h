@@ -42,4 +42,7 @@ VHU__ALWAYS_INLINE void *vhu__window_at(const vhu__window *window, uint64_t addr
 uint64_t vhu__memory_look(const vhu_memory *memory, vhu__window *window, uint64_t addr,
                           uint64_t len);
 
+/* The guest address behind the last region; 0: there is none. */
+uint64_t vhu__memory_end(const vhu_memory *memory);
+
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device kit's vhu_backend_ops: each request becomes a change of parked rings or of memory. */
+#include <inttypes.h>
+
 #include "device_internal.h"
 
 /* --- changes --- */
@@ -23,19 +25,36 @@ static int apply_features(vhu_device *device, const vhu__change *c)
     return 0;
 }
 
+static int log_memory(vhu_device *device, const char *what, const vhu_mem_region *region, int r)
+{
+    if (r == 0)
+        vhu__device_log(device, VHU_LOG_DEBUG,
+                        "memory %s: 0x%" PRIx64 " bytes at 0x%" PRIx64 ", %zu regions now", what,
+                        region->size, region->guest_addr, vhu_memory_count(device->memory));
+    return r;
+}
+
 static int apply_table(vhu_device *device, const vhu__change *c)
 {
-    return vhu_memory_replace(device->memory, c->regions, c->num_regions, c->handles);
+    int r = vhu_memory_replace(device->memory, c->regions, c->num_regions, c->handles);
+
+    for (size_t i = 0; i < c->num_regions; i++)
+        log_memory(device, "replaced", &c->regions[i], r);
+    return r;
 }
 
 static int apply_add(vhu_device *device, const vhu__change *c)
 {
-    return vhu_memory_add(device->memory, c->regions, c->handles);
+    int r = vhu_memory_add(device->memory, c->regions, c->handles);
+
+    return log_memory(device, "added", c->regions, r);
 }
 
 static int apply_remove(vhu_device *device, const vhu__change *c)
 {
-    return vhu_memory_remove(device->memory, c->regions);
+    int r = vhu_memory_remove(device->memory, c->regions);
+
+    return log_memory(device, "removed", c->regions, r);
 }
 
 static int apply_num(vhu_device *device, const vhu__change *c)

@@ -335,7 +335,7 @@ static int op_get_max_mem_slots(void *self, uint64_t *slots)
 {
     fake_backend *f = self;
 
-    *slots = 509;
+    *slots = f->slots ? f->slots : 509;
     return called(f, FAKE_get_max_mem_slots);
 }
 

@@ -67,7 +67,8 @@ typedef struct fake_backend {
     bool give; /* return a handle, or bytes of configuration, where an op may */
     uint64_t features;
     uint64_t protocol_features;
-    uint32_t base; /* of each ring that is stopped */
+    uint32_t base;  /* of each ring that is stopped */
+    uint64_t slots; /* for memory; 0: 509 */
 
     /* What it saw. */
     unsigned calls[FAKE_OPS];

@@ -7,27 +7,14 @@
 #include "blk_driver.h"
 #include "support/file.h"
 #include "support/folder.h"
+#include "support/guest.h"
 #include "support/program.h"
 #include "support/sys.h"
 
-enum { TRIES = 3000, PAUSE_MS = 20, DISK = 1 << 20 };
+enum { DISK = 1 << 20 };
 
 static folder here;
 static sys_address address;
-
-/* Programs take a while until they listen. */
-static void connect_to(vhu_remote *remote)
-{
-    int r = VHU_ENOENT;
-
-    for (int i = 0; i < TRIES && r < 0; i++) {
-        r = vhu_remote_connect(remote, address.text);
-        if (r != VHU_ENOENT && r != VHU_ECONNREFUSED && r != VHU_EAGAIN)
-            break;
-        sys_sleep_ms(PAUSE_MS);
-    }
-    assert_int_equal(r, 0);
-}
 
 static void wait_until_it_listens(void)
 {
@@ -35,64 +22,28 @@ static void wait_until_it_listens(void)
     vhu_remote *remote;
 
     assert_int_equal(vhu_remote_new(&remote, &options), 0);
-    connect_to(remote);
+    guest_connect(remote, address.text);
     vhu_remote_free(remote);
 }
 
 /* --- entropy --- */
 
-static void read_entropy(vhu_remote *remote, vhu_driver_ring *ring, uint64_t addr)
-{
-    static const uint8_t zeroes[64];
-    vhu_event *call = vhu_remote_event(remote, 0, VHU_VRING_CALL);
-    const vhu_guest_buf buf = {addr, sizeof(zeroes)};
-    uint8_t *bytes = vhu_memory_at(vhu_remote_memory(remote), addr, sizeof(zeroes));
-    vhu_driver_used used;
-
-    memset(bytes, 0, sizeof(zeroes));
-    assert_int_equal(vhu_driver_ring_add(ring, &buf, 0, 1, NULL), 0);
-    if (vhu_driver_ring_publish(ring))
-        vhu_event_signal(vhu_remote_event(remote, 0, VHU_VRING_KICK));
-    while (!vhu_driver_ring_enable_calls(ring)) {
-        assert_int_equal(vhu_event_wait(call, 60000), 0);
-        vhu_event_clear(call);
-    }
-    assert_int_equal(vhu_driver_ring_collect(ring, &used, 1), 1);
-    assert_int_equal(used.len, sizeof(zeroes));
-    assert_memory_not_equal(bytes, zeroes, sizeof(zeroes));
-}
-
 static void use_entropy_device(void)
 {
-    const vhu_remote_options options = {
-        .size = sizeof(options), .num_rings = 1, .features = VHU_DRIVER_FEATURES};
-    vhu_driver_ring_config config = {.size = sizeof(config), .layout.num = 8};
-    vhu_mem_region region = {.guest_addr = 4096, .size = 65536};
-    vhu_driver_ring *ring;
-    vhu_remote *remote;
-    vhu_shm *memory;
-    uint64_t end;
+    static const uint8_t zeroes[64];
+    guest g;
 
-    assert_int_equal(vhu_remote_new(&remote, &options), 0);
-    assert_int_equal(vhu_shm_new(&memory, region.size), 0);
-    region.user_addr = (uintptr_t)vhu_shm_base(memory);
-    connect_to(remote);
-    assert_int_equal(vhu_remote_add_memory(remote, &region, vhu_shm_handle(memory)), 0);
-    end = vhu_driver_ring_place(&config, region.guest_addr);
-    config.memory = vhu_remote_memory(remote);
-    config.features = vhu_remote_features(remote);
-    assert_int_equal(vhu_driver_ring_new(&ring, &config), 0);
-    assert_int_equal(
-        vhu_remote_set_ring(remote, 0, vhu_driver_ring_layout(ring), vhu_driver_ring_base(ring)),
-        0);
-    assert_int_equal(vhu_remote_start(remote), 0);
-    for (int i = 0; i < 100; i++)
-        read_entropy(remote, ring, end);
-    assert_int_equal(vhu_remote_stop(remote), 0);
-    assert_int_equal(vhu_remote_ring_base(remote, 0), vhu_driver_ring_base(ring));
-    vhu_remote_free(remote);
-    vhu_driver_ring_free(ring);
-    vhu_shm_free(memory);
+    guest_open(&g, address.text, 1, VHU_DRIVER_FEATURES);
+    for (int i = 0; i < 100; i++) {
+        const uint8_t *bytes;
+        uint32_t len;
+
+        guest_add(&g, 0, NULL, 0, sizeof(zeroes));
+        bytes = guest_take(&g, 0, &len);
+        assert_int_equal(len, sizeof(zeroes));
+        assert_memory_not_equal(bytes, zeroes, sizeof(zeroes));
+    }
+    guest_close(&g);
 }
 
 /* What it says to the end. */
@@ -241,7 +192,7 @@ static void disk_open(disk *d)
     assert_int_equal(vhu_remote_new(&d->remote, &options), 0);
     assert_int_equal(vhu_shm_new(&d->memory, region.size), 0);
     region.user_addr = (uintptr_t)vhu_shm_base(d->memory);
-    connect_to(d->remote);
+    guest_connect(d->remote, address.text);
     assert_int_equal(vhu_remote_add_memory(d->remote, &region, vhu_shm_handle(d->memory)), 0);
     assert_int_equal(blk_driver_new(&d->driver, d->remote, &options_of_driver), 0);
     assert_int_equal(vhu_remote_start(d->remote), 0);
@@ -364,7 +315,7 @@ static program *replace(program *p, disk *d, const char *const *args)
     sys_address_clear(&address);
     assert_int_equal(blk_driver_replay(d->driver), 0);
     p = program_start(here.path, args);
-    connect_to(d->remote);
+    guest_connect(d->remote, address.text);
     while (done < 16)
         done += reap_reads(d);
     check_many_at_once(d, 50);

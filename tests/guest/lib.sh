@@ -4,6 +4,13 @@
 
 disk=/dev/vda
 
+# load NAME...: drivers that only this job needs. Those not there are built into the kernel.
+load() {
+    for name; do
+        [ ! -e "/modules/$name.ko" ] || insmod "/modules/$name.ko" || exit 1
+    done
+}
+
 find_disk() {
     tries=50
     until [ -b "$disk" ]; do

@@ -6,7 +6,8 @@
 #
 # BACKEND=blk (default) tests vhost-user-blk, from BLK_PROGRAM if set;
 # ENGINE is its engine. BACKEND=qsd puts qemu-storage-daemon in its place, to
-# tell a fault of the front-end or of the test from one of ours.
+# tell a fault of the front-end or of the test from one of ours. Any other word is
+# the device of ours that a script is about, in PROGRAMS.
 
 # Names set here are read by the scripts, and lists of QEMU's options hold commas:
 # shellcheck disable=SC2034,SC2054
@@ -15,7 +16,8 @@
 
 BACKEND=${BACKEND:-blk}
 ENGINE=${ENGINE:-auto}
-BLK_PROGRAM=${BLK_PROGRAM:-$VHU_ROOT/build/release/bin/vhost-user-blk}
+PROGRAMS=${PROGRAMS:-$VHU_ROOT/build/release/bin}
+BLK_PROGRAM=${BLK_PROGRAM:-$PROGRAMS/vhost-user-blk}
 
 GUEST_SECONDS=60   # no guest here needs half of it
 STOP_SECONDS=5     # a program that was told to stop must have stopped
@@ -55,8 +57,8 @@ fail() {
     exit 1
 }
 
-# run_variants LIST [VARIANT]: calls test_VARIANT on a fresh image; without
-# VARIANT all of the list, each in a process of its own.
+# run_variants LIST [VARIANT]: calls test_VARIANT, on a fresh image if the device
+# is a disk; without VARIANT all of the list, each in a process of its own.
 run_variants() {
     local variant failed=0
     if [[ $# -eq 1 ]]; then
@@ -69,7 +71,7 @@ run_variants() {
     declare -F "test_$variant" >/dev/null || fail "no variant '$variant', choose from: $1"
     local began
     began=$(now_ms)
-    make_image 60 128M
+    [[ $BACKEND != blk && $BACKEND != qsd ]] || make_image 60 128M
     "test_$variant"
     pass "${0##*/} $variant ($(seconds_since "$began") s)"
 }
@@ -128,7 +130,7 @@ wait_for_line() {
 
 # ---- back-end ---------------------------------------------------------------
 
-# start_backend [OPTION...]: serves IMAGE on SOCKET, with options of vhost-user-blk.
+# start_backend [OPTION...]: serves on SOCKET, a disk IMAGE; with options of its program.
 start_backend() {
     rm -f "$SOCKET"
     case $BACKEND in
@@ -144,7 +146,12 @@ start_backend() {
                 --export "$(qsd_export "$@")"
             wait_until 10 test -S "$SOCKET" || fail "qemu-storage-daemon does not listen"
             ;;
-        *) fail "BACKEND must be blk or qsd" ;;
+        *)
+            local program=$PROGRAMS/vhost-user-$BACKEND
+            [[ -x $program ]] || fail "no $program: build it first"
+            spawn backend 600 "$program" --socket-path="$SOCKET" "$@"
+            wait_for_line backend 10 "^vhost-user-$BACKEND: ready on "
+            ;;
     esac
 }
 
@@ -182,14 +189,14 @@ stop_backend() {
     reap backend "$STOP_SECONDS"
     STOP_TOOK=$(seconds_since "$STOP_BEGAN")
     [[ $STATUS -eq 0 ]] || fail "the back-end's exit code is $STATUS"
-    [[ $BACKEND != blk ]] || log_has backend '^vhost-user-blk: served requests=' ||
+    [[ $BACKEND == qsd ]] || log_has backend "^vhost-user-$BACKEND: served requests=" ||
         fail "the back-end has not said what it served"
 }
 
 # served FIELD: a number from the back-end's last line; "?" from another program.
 served() {
     local value
-    value=$(sed -n "s/^vhost-user-blk: served .*\b$1=\([0-9]*\).*/\1/p" "$WORK/backend.log" | tail -n 1)
+    value=$(sed -n "s/^vhost-user-$BACKEND: served .*\b$1=\([0-9]*\).*/\1/p" "$WORK/backend.log" | tail -n 1)
     echo "${value:-?}"
 }
 
@@ -197,7 +204,7 @@ served() {
 expect_served() {
     local value
     value=$(served "$1")
-    [[ $BACKEND == blk ]] || return 0
+    [[ $BACKEND != qsd ]] || return 0
     test "$value" "$2" "$3" || fail "the back-end served $1=$value, expected $2 $3"
 }
 

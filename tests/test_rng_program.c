@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* vhost-user-rng: its command line, and its bytes as a guest gets them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "support/file.h"
+#include "support/folder.h"
+#include "support/guest.h"
+#include "support/program.h"
+#include "support/sys.h"
+
+enum { MAX_ARGS = 4 };
+
+static folder here;
+
+static program *start(const char *const *args)
+{
+    const char *all[MAX_ARGS + 2] = {RNG_PROGRAM};
+
+    for (int i = 0; i < MAX_ARGS && args[i]; i++)
+        all[1 + i] = args[i];
+    return program_start(here.path, all);
+}
+
+/* --- options --- */
+
+static void test_wrong_options(void **state)
+{
+    static const struct {
+        const char *args[MAX_ARGS];
+        const char *text;
+    } rows[] = {
+        {{NULL}, "--socket-path=PATH or --fd=N is needed"},
+        {{"--socket-path=s", "--file=nowhere"}, "--file=nowhere: No such file"},
+        {{"--socket-path=s", "--file=empty"}, "--file=empty: has no bytes"},
+        {{"--socket-path=s", "--file"}, "--file: the option needs an"},
+        {{"--socket-path=nowhere/s"}, "--socket-path=nowhere/s: "},
+        {{"--socket-path=s", "--blk-file=word"}, "no such option"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        program *p = start(rows[i].args);
+
+        assert_int_equal(program_end(p), 1);
+        assert_non_null(strstr(program_text(p, PROGRAM_ERR), rows[i].text));
+        program_free(p);
+    }
+}
+
+static void test_told_and_done(void **state)
+{
+    static const struct {
+        const char *args[MAX_ARGS];
+        const char *text;
+    } rows[] = {
+        {{"--print-capabilities"}, "\"type\": \"rng\""},
+        {{"--help"}, "--file=FILE"},
+        {{"--version"}, "vhost-user-rng 0."},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        program *p = start(rows[i].args);
+
+        assert_int_equal(program_end(p), 0);
+        assert_non_null(strstr(program_text(p, PROGRAM_OUT), rows[i].text));
+        program_free(p);
+    }
+}
+
+/* --- bytes --- */
+
+/* Ends it, and checks what it says it has served. */
+static void end(program *p, unsigned requests, unsigned bytes)
+{
+    char text[80];
+
+    program_interrupt(p);
+    assert_int_equal(program_end(p), 0);
+    snprintf(text, sizeof(text), "vhost-user-rng: served requests=%u bytes=%u\n", requests, bytes);
+    assert_non_null(strstr(program_text(p, PROGRAM_OUT), text));
+    program_free(p);
+}
+
+/* Requests of all sizes go on where the one before has ended, in any layout of the ring. */
+static void test_bytes_of_a_file(void **state)
+{
+    static const uint64_t features[] = {VHU_DRIVER_FEATURES & ~VHU_BIT(VHU_F_RING_PACKED),
+                                        VHU_DRIVER_FEATURES};
+    static const uint32_t sizes[] = {1, 2, 7, 3, 8192, 4099, 64};
+    static const char word[] = "a word!";
+    const uint32_t period = (uint32_t)strlen(word);
+    sys_address address;
+
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        uint32_t at = 0;
+        program *p;
+        guest g;
+
+        sys_address_new(&address);
+        p = start((const char *[]){"--file=word", "--socket-path", address.text, NULL});
+        guest_open(&g, address.text, 1, features[k]);
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+            const uint8_t *bytes;
+            uint32_t len;
+
+            guest_add(&g, 0, NULL, 0, sizes[i]);
+            bytes = guest_take(&g, 0, &len);
+            assert_int_equal(len, sizes[i]);
+            for (uint32_t b = 0; b < len; b++)
+                assert_int_equal(bytes[b], word[at++ % period]);
+        }
+        guest_close(&g);
+        end(p, 7, at);
+    }
+}
+
+/* They differ from each other and from nothing; a request without room gets none. */
+static void test_bytes_of_the_system(void **state)
+{
+    uint8_t before[32] = {0};
+    sys_address address;
+    const uint8_t *bytes;
+    uint32_t len;
+    program *p;
+    guest g;
+
+    (void)state;
+    sys_address_new(&address);
+    p = start((const char *[]){"--socket-path", address.text, NULL});
+    guest_open(&g, address.text, 1, VHU_DRIVER_FEATURES);
+    for (int i = 0; i < 3; i++) {
+        guest_add(&g, 0, NULL, 0, sizeof(before));
+        bytes = guest_take(&g, 0, &len);
+        assert_int_equal(len, sizeof(before));
+        assert_memory_not_equal(bytes, before, sizeof(before));
+        memcpy(before, bytes, sizeof(before));
+    }
+    guest_add(&g, 0, "?", 1, 0);
+    guest_take(&g, 0, &len);
+    assert_int_equal(len, 0);
+    guest_close(&g);
+    end(p, 4, 3 * sizeof(before));
+}
+
+/* --- the folder --- */
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (folder_new(&here))
+        return -1;
+    file_write(folder_at(&here, "word").path, 0, "a word!", 7);
+    file_resize(folder_at(&here, "empty").path, 0);
+    return program_try(RNG_PROGRAM);
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return folder_remove(&here);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        leakcheck_test(test_wrong_options),
+        leakcheck_test(test_told_and_done),
+        leakcheck_test(test_bytes_of_a_file),
+        leakcheck_test(test_bytes_of_the_system),
+    };
+
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -108,11 +108,14 @@ void kit_turn(void *arg)
 {
     kit *k = arg;
 
-    kit_serve(k);
-    for (unsigned i = 0; !k->manual && i < (k->workers ? k->workers : 1); i++)
-        kit_work(k, i);
-    vhu_device_settle(k->device);
-    kit_serve(k);
+    do {
+        kit_serve(k);
+        for (unsigned i = 0; !k->manual && i < (k->workers ? k->workers : 1); i++)
+            kit_work(k, i);
+        vhu_device_settle(k->device);
+        kit_serve(k);
+    } while ((k->front.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)) &&
+             frontend_answer(&k->front) > 0);
 }
 
 /* --- life --- */
@@ -149,6 +152,8 @@ kit *kit_new(const kit_options *options)
                                    .watch = executor_watch,
                                    .unwatch = executor_unwatch};
     const vhu_device_options device = {.size = sizeof(device),
+                                       .features =
+                                           options->features & VHU_BIT(VHU_F_ACCESS_PLATFORM),
                                        .num_rings = options->rings,
                                        .serve_disabled = options->serve_disabled,
                                        .no_inflight = options->no_inflight,

@@ -61,6 +61,8 @@ static int offered_features(vhu_backend_server *b, uint64_t *features)
     *features |= VHU_BIT(VHU_F_PROTOCOL_FEATURES);
     if (!b->ops.set_log_base)
         *features &= ~VHU_BIT(VHU_F_LOG_ALL);
+    if (!b->ops.iotlb_msg)
+        *features &= ~VHU_BIT(VHU_F_ACCESS_PLATFORM);
     return r;
 }
 

@@ -69,12 +69,18 @@ int vhu__ring_start(vhu_ring *ring)
     if (!is_ready(ring))
         return 0;
     r = start_queue(ring);
-    if (r == 0)
+    if (r == VHU_EAGAIN) {
+        vhu__ring_defer(ring);
+        return 0;
+    }
+    if (r == 0) {
+        vhu__ring_end_wait(ring);
         vhu__ring_run(ring);
+    }
     return r;
 }
 
-static void start_rings(vhu_device *device, uint32_t first, uint32_t count)
+void vhu__device_start_rings(vhu_device *device, uint32_t first, uint32_t count)
 {
     for (uint32_t i = first; i < first + count; i++) {
         vhu_ring *ring = &device->rings[i];
@@ -95,7 +101,7 @@ static int conclude(vhu_device *device, const vhu__change *c)
 {
     int r = c->apply(device, c);
 
-    start_rings(device, c->first, c->count);
+    vhu__device_start_rings(device, c->first, c->count);
     return r;
 }
 
@@ -128,10 +134,13 @@ static int make_rings(vhu_device *device)
         atomic_init(&ring->phase, VHU__PARKED);
         atomic_init(&ring->next_call, NULL);
         atomic_init(&ring->next_err, NULL);
+        atomic_init(&ring->wait.state, VHU__WAIT_NONE);
     }
     for (uint32_t i = 0; i < n; i++) {
         int r = vhu_queue_new(&device->rings[i].queue);
 
+        if (r == 0)
+            r = vhu__queue_set_iotlb(device->rings[i].queue, device->iotlb);
         if (r < 0)
             return r;
     }
@@ -147,6 +156,7 @@ static void destroy(vhu_device *device)
     free(device->rings);
     vhu__log_release(device);
     vhu__inflight_close(device->inflight);
+    vhu__iotlb_free(device->iotlb);
     vhu_memory_free(device->memory);
     free(device);
 }
@@ -178,6 +188,10 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
     if (device->options.no_inflight)
         device->backend_ops.get_inflight_fd = NULL;
     r = vhu_memory_new(&device->memory);
+    if (r == 0 && (device->options.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)))
+        r = vhu__iotlb_new(&device->iotlb);
+    if (!device->iotlb)
+        device->backend_ops.iotlb_msg = NULL;
     if (r == 0)
         r = make_rings(device);
     if (r < 0) {
@@ -248,6 +262,7 @@ static void leave(vhu_device *device)
     vhu__log_release(device);
     vhu__inflight_close(device->inflight);
     device->inflight = NULL;
+    vhu__iotlb_clear(device->iotlb);
     device->features = 0;
     device->leaving = false;
     if (device->left)
@@ -283,4 +298,6 @@ void vhu_device_settle(vhu_device *device)
         device->waiting = false;
         vhu_backend_server_complete(device->server, conclude(device, &change));
     }
+    if (device->server)
+        vhu__device_ask(device);
 }

@@ -27,6 +27,22 @@ typedef enum vhu__phase { VHU__PARKED, VHU__STARTING, VHU__RUNNING, VHU__STOPPIN
 /* An event on its way to a running ring's worker: NULL, VHU__NO_EVENT, or one to take over. */
 typedef _Atomic(vhu_event *) vhu__mailbox;
 
+/* A ring and a translation that it needs; see device_iotlb.c. */
+typedef enum vhu__wait_state {
+    VHU__WAIT_NONE,
+    VHU__WAIT_ASKS,  /* the front-end is to be asked for it */
+    VHU__WAIT_ASKED, /* and has been */
+    VHU__WAIT_OVER   /* it has come */
+} vhu__wait_state;
+
+typedef struct vhu__wait {
+    atomic_int state; /* vhu__wait_state */
+    vhu__fault fault; /* the connection's thread's in ASKS and ASKED, else whose the phase says */
+    bool told;        /* the connection's thread's: that the answer is not enough */
+    uint32_t count;   /* the worker's: how often it has asked for the request at `base` */
+    uint32_t base;
+} vhu__wait;
+
 struct vhu_ring {
     vhu_device *device;
     uint32_t index;
@@ -34,6 +50,7 @@ struct vhu_ring {
     atomic_int phase; /* vhu__phase */
     vhu__mailbox next_call;
     vhu__mailbox next_err;
+    vhu__wait wait;
 
     /* Whose the phase says. */
     vhu_queue *queue;
@@ -69,6 +86,7 @@ typedef struct vhu__change {
     const vhu_vring_addr *addr;
     const vhu_inflight_area *inflight;
     const vhu_log_area *log;
+    const vhu_iotlb_msg *iotlb;
     uint32_t *base;
 } vhu__change;
 
@@ -83,6 +101,7 @@ struct vhu_device {
     vhu__inflight *inflight; /* likewise; NULL: none is in use */
     vhu__dirty_log *log;     /* likewise; in use with VHU_F_LOG_ALL alone */
     vhu_event *log_event;    /* likewise; may be NULL */
+    vhu__iotlb *iotlb;       /* NULL: the device does not offer ACCESS_PLATFORM */
     vhu_ring *rings;
 
     /* The connection's thread's own. */
@@ -110,6 +129,9 @@ bool vhu__ring_step(vhu_ring *ring);
 void vhu__ring_run(vhu_ring *ring);
 void vhu__ring_stop(vhu_ring *ring);
 
+/* From the connection's thread: have the worker look at the ring. */
+void vhu__ring_wake(vhu_ring *ring);
+
 /* Have an event (NULL: none) used as the ring's call or err from now on; it is taken. */
 void vhu__ring_set_event(vhu_ring *ring, vhu_vring_event which, vhu_event *event);
 
@@ -131,8 +153,28 @@ int vhu__log_track(vhu_ring *ring);
 /* On the worker: tell the front-end that pages were logged. */
 void vhu__log_tell(vhu_ring *ring);
 
+/* Start what is parked and ready; one that does not start is reported. */
+void vhu__device_start_rings(vhu_device *device, uint32_t first, uint32_t count);
+
 /* Apply a change when its rings are parked: now, or in vhu_device_settle() (VHU_EPENDING). */
 int vhu__device_submit(vhu_device *device, const vhu__change *change);
+
+/* --- translations --- */
+
+/* On the worker: nothing could be taken; if a translation is missing, have it asked for. */
+void vhu__ring_await(vhu_ring *ring);
+bool vhu__ring_waits(vhu_ring *ring);
+
+/* On the connection's thread, parked: a part of the ring is not known yet; or nobody waits more. */
+void vhu__ring_defer(vhu_ring *ring);
+void vhu__ring_end_wait(vhu_ring *ring);
+
+/* On the connection's thread: ask for what rings want; or, on a new channel, once more for all. */
+void vhu__device_ask(vhu_device *device);
+void vhu__device_ask_again(vhu_device *device);
+
+/* vhu_backend_ops.iotlb_msg */
+int vhu__device_iotlb_msg(void *self, const vhu_iotlb_msg *msg);
 
 /* The kit's requests; `self` is the vhu_device. */
 extern const vhu_backend_ops vhu__device_ops;

@@ -17,6 +17,7 @@ static int apply_features(vhu_device *device, const vhu__change *c)
     if (r < 0)
         return r;
     device->features = c->value;
+    vhu__iotlb_clear(device->iotlb);
     if (c->value & VHU_BIT(VHU_F_PROTOCOL_FEATURES))
         return 0;
     /* A front-end without the extension knows nothing of enabling. */
@@ -118,6 +119,7 @@ static int apply_get_base(vhu_device *device, const vhu__change *c)
     ring->started = false;
     vhu_event_free(ring->kick);
     ring->kick = NULL;
+    vhu__ring_end_wait(ring);
     *c->base = ring->base;
     return 0;
 }
@@ -146,6 +148,7 @@ static int apply_reset_device(vhu_device *device, const vhu__change *c)
     for (uint32_t i = c->first; i < c->count; i++)
         vhu__ring_reset(&device->rings[i]);
     vhu__inflight_clear(device->inflight);
+    vhu__iotlb_clear(device->iotlb);
     device->features = 0;
     return 0;
 }
@@ -305,6 +308,7 @@ static int set_backend_channel(void *self, vhu_conn **channel)
     vhu_frontend_client_set_ack(client, false);
     vhu_frontend_client_free(device->channel);
     device->channel = client;
+    vhu__device_ask_again(device);
     return 0;
 }
 
@@ -365,6 +369,7 @@ const vhu_backend_ops vhu__device_ops = {
     .get_queue_num = get_queue_num,
     .set_vring_enable = set_vring_enable,
     .set_backend_channel = set_backend_channel,
+    .iotlb_msg = vhu__device_iotlb_msg,
     .get_config = get_config,
     .set_config = set_config,
     .get_inflight_fd = get_inflight_fd,

@@ -53,7 +53,7 @@ static void report_if_broken(vhu_ring *ring)
 
 /* --- phases --- */
 
-static void wake(vhu_ring *ring)
+void vhu__ring_wake(vhu_ring *ring)
 {
     vhu_device *device = ring->device;
 
@@ -71,13 +71,13 @@ void vhu__ring_set_event(vhu_ring *ring, vhu_vring_event which, vhu_event *event
     if (vhu__ring_phase(ring) == VHU__PARKED)
         collect_events(ring);
     else
-        wake(ring);
+        vhu__ring_wake(ring);
 }
 
 void vhu__ring_run(vhu_ring *ring)
 {
     atomic_store_explicit(&ring->phase, VHU__STARTING, memory_order_release);
-    wake(ring);
+    vhu__ring_wake(ring);
 }
 
 void vhu__ring_stop(vhu_ring *ring)
@@ -87,7 +87,7 @@ void vhu__ring_stop(vhu_ring *ring)
     if (phase == VHU__PARKED || phase == VHU__STOPPING)
         return;
     atomic_exchange_explicit(&ring->phase, VHU__STOPPING, memory_order_acq_rel);
-    wake(ring);
+    vhu__ring_wake(ring);
 }
 
 static void watch(vhu_ring *ring)
@@ -169,6 +169,8 @@ static bool serve(vhu_ring *ring)
         ring->quiet = true;
     }
     ring->stalled = true;
+    if (vhu__unlikely(device->iotlb) && vhu__ring_waits(ring))
+        return false;
     device->ops.handle_ring(device->self, ring);
     return !ring->stalled;
 }
@@ -226,6 +228,7 @@ void vhu__ring_reset(vhu_ring *ring)
     ring->has_addr = false;
     ring->started = false;
     ring->enabled = false;
+    vhu__ring_end_wait(ring);
 }
 
 void vhu__ring_release(vhu_ring *ring)
@@ -339,6 +342,8 @@ uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n)
 {
     int r = vhu_queue_take(ring->queue, chains, n);
 
+    if (vhu__unlikely(r == 0))
+        vhu__ring_await(ring);
     /* Requests before the one that broke the ring are returned first. */
     report_if_broken(ring);
     if (r > 0) {

@@ -197,17 +197,29 @@ void *vhu_memory_at(const vhu_memory *memory, uint64_t guest_addr, uint64_t len)
                : NULL;
 }
 
-void *vhu_memory_at_user(const vhu_memory *memory, uint64_t user_addr, uint64_t len)
+uint64_t vhu__memory_look_user(const vhu_memory *memory, vhu__window *window, uint64_t addr,
+                               uint64_t len)
 {
-    len += len == 0;
     for (size_t i = 0; i < memory->n; i++) {
         const slot *s = &memory->slots[i];
-        vhu__window user = vhu__window_make(s->user_addr, s->size, s->base);
+        uint64_t offset = addr - s->user_addr;
 
-        if (vhu__window_has(&user, user_addr, len))
-            return vhu__window_at(&user, user_addr);
+        if (offset >= s->size)
+            continue;
+        *window = vhu__window_make(s->user_addr, s->size, s->base);
+        return len < s->size - offset ? len : s->size - offset;
     }
-    return NULL;
+    return 0;
+}
+
+void *vhu_memory_at_user(const vhu_memory *memory, uint64_t user_addr, uint64_t len)
+{
+    vhu__window window;
+
+    len += len == 0;
+    return vhu__memory_look_user(memory, &window, user_addr, len) == len
+               ? vhu__window_at(&window, user_addr)
+               : NULL;
 }
 
 int vhu_memory_guest_addr(const vhu_memory *memory, const void *pointer, uint64_t *guest_addr)

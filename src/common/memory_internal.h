@@ -45,4 +45,8 @@ uint64_t vhu__memory_look(const vhu_memory *memory, vhu__window *window, uint64_
 /* The guest address behind the last region; 0: there is none. */
 uint64_t vhu__memory_end(const vhu_memory *memory);
 
+/* The same by the front-end's user address. */
+uint64_t vhu__memory_look_user(const vhu_memory *memory, vhu__window *window, uint64_t addr,
+                               uint64_t len);
+
 #endif

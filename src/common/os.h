@@ -24,6 +24,15 @@ uint64_t os_now_ms(void);
 
 int os_handle_dup(vhu_handle handle, vhu_handle *out);
 
+/* --- lock: between threads of this process, for as long as a few lines of code take --- */
+
+typedef struct os_lock os_lock;
+
+int os_lock_new(os_lock **out);
+void os_lock_free(os_lock *lock); /* nobody has it */
+void os_lock_take(os_lock *lock); /* blocks while another thread has it */
+void os_lock_release(os_lock *lock);
+
 /* --- listener: as in vmm_vhost/listener.h --- */
 
 typedef struct os_listener os_listener;

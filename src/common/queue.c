@@ -9,8 +9,7 @@
 
 /* Features that would change what is in the ring or when to call, and are not implemented. */
 enum { F_NOTIFY_ON_EMPTY = 24, F_NOTIFICATION_DATA = 38 };
-#define UNKNOWN_FEATURES                                                                           \
-    (VHU_BIT(F_NOTIFY_ON_EMPTY) | VHU_BIT(VHU_F_ACCESS_PLATFORM) | VHU_BIT(F_NOTIFICATION_DATA))
+#define UNKNOWN_FEATURES (VHU_BIT(F_NOTIFY_ON_EMPTY) | VHU_BIT(F_NOTIFICATION_DATA))
 
 /* --- no ring: stopped, or broken, so that the layouts need not ask --- */
 
@@ -105,12 +104,31 @@ int vhu__queue_set_log(vhu_queue *queue, const vhu__queue_log *log)
     return 0;
 }
 
-int vhu__queue_locate(const vhu_memory *memory, const vhu__queue_part *parts, void **at)
+int vhu__queue_set_iotlb(vhu_queue *queue, vhu__iotlb *iotlb)
+{
+    if (queue->running)
+        return VHU_ESTATE;
+    queue->platform = iotlb;
+    return 0;
+}
+
+const vhu__fault *vhu__queue_fault(const vhu_queue *queue)
+{
+    return queue->fault.len > 0 ? &queue->fault : NULL;
+}
+
+static void *locate_part(vhu_queue *queue, const vhu__queue_part *part)
+{
+    return queue->iotlb ? vhu__iommu_locate(queue, part)
+                        : vhu_memory_at_user(queue->memory, part->addr, part->len);
+}
+
+int vhu__queue_locate(vhu_queue *queue, const vhu__queue_part *parts, void **at)
 {
     for (size_t i = 0; i < VHU__QUEUE_PARTS; i++) {
-        at[i] = vhu_memory_at_user(memory, parts[i].addr, parts[i].len);
+        at[i] = locate_part(queue, &parts[i]);
         if (!at[i])
-            return VHU_EFAULT;
+            return vhu__queue_fault(queue) ? VHU_EAGAIN : VHU_EFAULT;
         /* Where it is here decides what the processor sees; the region need not keep alignment. */
         if (((uintptr_t)at[i] | parts[i].addr) % parts[i].align != 0)
             return VHU_EINVAL;
@@ -135,23 +153,29 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
 {
     const vhu__queue_layout *layout;
     vhu_queue_config c;
+    bool platform;
     int r;
 
     if (!vhu__copy_sized(&c, sizeof(c), config) || !c.memory)
         return VHU_EINVAL;
     if (queue->running)
         return VHU_ESTATE;
+    platform = (c.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)) != 0;
     /* A driver before 1.0 writes in the guest's byte order, which is ours only on this side. */
-    if ((c.features & UNKNOWN_FEATURES) ||
+    if ((c.features & UNKNOWN_FEATURES) || (platform && (!queue->platform || queue->hooks.dirty)) ||
         (VHU__BIG_ENDIAN && !(c.features & VHU_BIT(VHU_F_VERSION_1))))
         return VHU_ENOSYS;
     layout = c.features & VHU_BIT(VHU_F_RING_PACKED) ? &vhu__packed_layout : &vhu__split_layout;
-    r = layout->start(queue, &c);
-    if (r < 0)
-        return r;
-    queue->layout = layout;
     queue->memory = c.memory;
     queue->window = (vhu__window){0};
+    queue->iotlb = platform ? queue->platform : NULL;
+    queue->fault = (vhu__fault){0};
+    r = layout->start(queue, &c);
+    if (r < 0) {
+        queue->memory = NULL;
+        return r;
+    }
+    queue->layout = layout;
     queue->num = c.num;
     queue->in_use = 0;
     queue->indirect_from = c.features & VHU_BIT(VHU_F_RING_INDIRECT_DESC) ? queue->desc : NULL;

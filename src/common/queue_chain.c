@@ -66,6 +66,12 @@ bool vhu__break_long(vhu_queue *queue, uint64_t len)
 
 /* --- slow paths --- */
 
+/* Nothing is there: a fault, unless its translation is still to come. */
+static bool is_nowhere(vhu_queue *queue, uint64_t addr, uint32_t len)
+{
+    return queue->fault.len == 0 && vhu__break_outside(queue, addr, len);
+}
+
 /* A descriptor, wherever its bytes are. */
 static bool copy_pieces(vhu_queue *queue, uint64_t addr, vhu__item *out)
 {
@@ -74,10 +80,13 @@ static bool copy_pieces(vhu_queue *queue, uint64_t addr, vhu__item *out)
         uint8_t bytes[sizeof(vhu__desc)];
     } raw;
 
-    for (uint32_t i = 0; i < sizeof(raw); i++) {
-        if (vhu__memory_look(queue->memory, &queue->window, addr + i, 1) == 0)
-            return vhu__break_outside(queue, addr, sizeof(raw));
-        raw.bytes[i] = *(const volatile uint8_t *)vhu__window_at(&queue->window, addr + i);
+    for (uint32_t i = 0; i < sizeof(raw);) {
+        uint64_t here = vhu__look(queue, addr + i, (uint32_t)sizeof(raw) - i, 0);
+
+        if (here == 0)
+            return is_nowhere(queue, addr, sizeof(raw));
+        for (; here > 0; here--, i++)
+            raw.bytes[i] = *(const volatile uint8_t *)vhu__window_at(&queue->window, addr + i);
     }
     *out = vhu__copy_desc(&raw.desc);
     return true;
@@ -95,15 +104,15 @@ bool vhu__load_slowly(vhu_queue *queue, const volatile vhu__desc *table, uint32_
 }
 
 bool vhu__put_slowly(vhu_queue *queue, const vhu_chain *chain, vhu__sink *to, uint64_t addr,
-                     uint32_t len)
+                     uint32_t len, uint32_t flags)
 {
     const vhu_buf *begin = to->next;
 
     while (len > 0) {
-        uint64_t here = vhu__memory_look(queue->memory, &queue->window, addr, len);
+        uint64_t here = vhu__look(queue, addr, len, flags);
 
         if (here == 0)
-            return vhu__break_outside(queue, addr, len);
+            return is_nowhere(queue, addr, len);
         if (vhu__filled(to, chain) == chain->capacity)
             return vhu__queue_break(queue, "request of more than %" PRIu32 " buffers",
                                     chain->capacity);

@@ -33,7 +33,7 @@ static int take_again(vhu_queue *queue, vhu_chain *chains, uint32_t n)
         queue->ops.has_avail = queue->layout->ops.has_avail;
         queue->ops.enable_kicks = queue->layout->ops.enable_kicks;
     }
-    return i < n && i == 0 ? VHU_EBROKEN_RING : (int)i;
+    return queue->error[0] != '\0' && i == 0 ? VHU_EBROKEN_RING : (int)i;
 }
 
 /* Behind what was shown to the driver comes what is out, whatever base the ring starts with. */

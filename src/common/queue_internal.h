@@ -5,6 +5,7 @@
 
 #include <vmm_vhost/queue.h>
 
+#include "iotlb.h"
 #include "memory_internal.h"
 #include "packed_ring.h"
 #include "util.h"
@@ -91,6 +92,13 @@ typedef struct vhu__queue_order {
     uint32_t next;   /* place of the next one to take */
 } vhu__queue_order;
 
+/* An access for which there is no translation, or none that allows it. */
+typedef struct vhu__fault {
+    uint64_t iova;
+    uint64_t len; /* 0: there is none */
+    uint8_t perm; /* VHU_IOTLB_RO, _WO, _RW: what is missing */
+} vhu__fault;
+
 struct vhu_queue {
     vhu__queue_ops ops; /* of no ring while it is stopped or broken */
     const vhu__queue_layout *layout;
@@ -117,7 +125,10 @@ struct vhu_queue {
     bool called;       /* since start; the first call is not suppressed by an old event word */
     uint64_t uncalled; /* entries of the ring used since needs_call was asked */
     const vhu_memory *memory;
-    vhu__window window; /* where a descriptor pointed not long ago */
+    vhu__window window;   /* where a descriptor pointed not long ago */
+    vhu__iotlb *iotlb;    /* all addresses are translated by it; NULL: they are the guest's */
+    vhu__fault fault;     /* of the last translation */
+    vhu__iotlb *platform; /* what iotlb is if the driver is behind an IOMMU */
     struct {
         uint64_t addr; /* the guest's */
         uint32_t count;
@@ -135,6 +146,18 @@ struct vhu_queue {
 int vhu__queue_set_hooks(vhu_queue *queue, const vhu__queue_hooks *hooks);
 int vhu__queue_set_log(vhu_queue *queue, const vhu__queue_log *log);
 
+/*
+ * Translations for a ring that is started with ACCESS_PLATFORM, which is not implemented without,
+ * nor together with the hook `dirty`; borrowed as long as that. VHU_ESTATE: running.
+ */
+int vhu__queue_set_iotlb(vhu_queue *queue, vhu__iotlb *iotlb);
+
+/*
+ * The translation for want of which nothing could be taken, or the ring not be started
+ * (VHU_EAGAIN): try again when it has come. NULL: that was not the reason.
+ */
+const vhu__fault *vhu__queue_fault(const vhu_queue *queue);
+
 /* Requests that were out when the ring started and have not been taken again yet. */
 uint32_t vhu__queue_num_again(const vhu_queue *queue);
 
@@ -149,10 +172,23 @@ typedef struct vhu__queue_part {
     uint64_t addr; /* the front-end's */
     uint64_t len;
     uint32_t align;
+    uint8_t perm; /* what the device does there */
 } vhu__queue_part;
 
-/* VHU_EFAULT or VHU_EINVAL as vhu_queue_start(). */
-int vhu__queue_locate(const vhu_memory *memory, const vhu__queue_part *parts, void **at);
+/* VHU_EFAULT or VHU_EINVAL as vhu_queue_start(); VHU_EAGAIN: see vhu__queue_fault(). */
+int vhu__queue_locate(vhu_queue *queue, const vhu__queue_part *parts, void **at);
+
+/* --- a ring behind an IOMMU --- */
+
+/*
+ * As vhu__memory_look(), for an access of this kind; vhu__window_at() is right for what was found,
+ * and the window for what may be read and written. 0: there is no such memory or, if queue->fault
+ * has a length, no translation.
+ */
+uint64_t vhu__iommu_look(vhu_queue *queue, uint64_t iova, uint64_t len, uint8_t perm);
+
+/* All of a part of the ring, or NULL. */
+void *vhu__iommu_locate(vhu_queue *queue, const vhu__queue_part *part);
 
 /* --- a tracked ring --- */
 

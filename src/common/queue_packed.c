@@ -386,9 +386,9 @@ static bool load_base(vhu_queue *queue, uint32_t base, uint32_t num, const vhu__
 static int packed_start(vhu_queue *queue, const vhu_queue_config *config)
 {
     const vhu__queue_part parts[VHU__QUEUE_PARTS] = {
-        {config->addr.desc, vhu__desc_bytes(config->num), 16},
-        {config->addr.avail, sizeof(vhu__packed_event), 4},
-        {config->addr.used, sizeof(vhu__packed_event), 4},
+        {config->addr.desc, vhu__desc_bytes(config->num), 16, VHU_IOTLB_RW},
+        {config->addr.avail, sizeof(vhu__packed_event), 4, VHU_IOTLB_RO},
+        {config->addr.used, sizeof(vhu__packed_event), 4, VHU_IOTLB_WO},
     };
     void *at[VHU__QUEUE_PARTS];
     vhu__packed_desc *kept = NULL;
@@ -396,7 +396,7 @@ static int packed_start(vhu_queue *queue, const vhu_queue_config *config)
 
     if (config->num == 0 || config->num > VHU_MAX_RING_SIZE)
         return VHU_EINVAL;
-    r = vhu__queue_locate(config->memory, parts, at);
+    r = vhu__queue_locate(queue, parts, at);
     if (r < 0)
         return r;
     if (queue->tracked) {

@@ -66,7 +66,7 @@ static int split_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
     }
     queue->avail_idx = (uint16_t)(queue->avail_idx + i);
     queue->in_use += i;
-    return i < n && i == 0 ? VHU_EBROKEN_RING : (int)i;
+    return vhu__unlikely(queue->error[0] != '\0') && i == 0 ? VHU_EBROKEN_RING : (int)i;
 }
 
 static bool split_take_again(vhu_queue *queue, vhu_chain *chain, uint16_t head)
@@ -221,9 +221,9 @@ static bool split_enable_kicks(vhu_queue *queue)
 static int split_start(vhu_queue *queue, const vhu_queue_config *config)
 {
     const vhu__queue_part parts[VHU__QUEUE_PARTS] = {
-        {config->addr.desc, vhu__desc_bytes(config->num), 16},
-        {config->addr.avail, vhu__avail_bytes(config->num), 2},
-        {config->addr.used, vhu__used_bytes(config->num), 4},
+        {config->addr.desc, vhu__desc_bytes(config->num), 16, VHU_IOTLB_RO},
+        {config->addr.avail, vhu__avail_bytes(config->num), 2, VHU_IOTLB_RO},
+        {config->addr.used, vhu__used_bytes(config->num), 4, VHU_IOTLB_RW},
     };
     void *at[VHU__QUEUE_PARTS];
     int r;
@@ -231,7 +231,7 @@ static int split_start(vhu_queue *queue, const vhu_queue_config *config)
     if (config->num > VHU_MAX_RING_SIZE || !vhu__is_power_of_2(config->num) ||
         config->base > UINT16_MAX)
         return VHU_EINVAL;
-    r = vhu__queue_locate(config->memory, parts, at);
+    r = vhu__queue_locate(queue, parts, at);
     if (r < 0)
         return r;
     queue->desc = at[0];

@@ -60,7 +60,7 @@ void frontend_hang_up(frontend *f)
     vhu_stream_free(f->stream);
     vhu_stream_free(f->channel);
     f->stream = f->channel = NULL;
-    f->reply.have = 0;
+    f->reply.have = f->iommu.message.have = 0;
     if (f->reply.num_handles > 0)
         vhu_handle_close(&f->reply.handle);
     f->reply.num_handles = 0;
@@ -215,6 +215,57 @@ vhu_msg_header frontend_recv_channel(frontend *f)
     return header;
 }
 
+static vhu_iotlb_msg iotlb_message(const frontend *f, uint8_t type, uint64_t iova, uint64_t size,
+                                   uint8_t perm)
+{
+    return (vhu_iotlb_msg){iova, size, driver_memory_user(&f->memory, iova), perm, type, {0}};
+}
+
+int64_t frontend_iotlb(frontend *f, uint8_t type, uint64_t iova, uint64_t size, uint8_t perm)
+{
+    const vhu_iotlb_msg msg = iotlb_message(f, type, iova, size, perm);
+
+    return frontend_request(f, VHU_REQ_IOTLB_MSG, &msg, sizeof(msg), NULL, 0);
+}
+
+static void answer_miss(frontend *f, const vhu_iotlb_msg *miss)
+{
+    const frontend_iommu *iommu = &f->iommu;
+    const uint64_t page = iommu->page ? iommu->page : 4096;
+    const vhu_iotlb_msg msg = iotlb_message(f, VHU_IOTLB_UPDATE, miss->iova & ~(page - 1), page,
+                                            iommu->perm ? iommu->perm : miss->perm);
+
+    /* Without an acknowledgement, as another request may wait for its own. */
+    if (!iommu->silent && msg.user_addr != 0)
+        frontend_send(f, VHU_REQ_IOTLB_MSG, 0, &msg, sizeof(msg), NULL, 0);
+}
+
+unsigned frontend_answer(frontend *f)
+{
+    frontend_iommu *iommu = &f->iommu;
+    unsigned n = 0;
+
+    while (f->channel && recv_rest(f->channel, &iommu->message) == 0) {
+        vhu_msg_header header;
+
+        memcpy(&header, iommu->message.bytes, sizeof(header));
+        assert_int_equal(header.request, VHU_BACKEND_REQ_IOTLB_MSG);
+        assert_int_equal(header.flags, VHU_VERSION_1);
+        assert_int_equal(header.size, sizeof(iommu->last));
+        memcpy(&iommu->last, iommu->message.bytes + sizeof(header), sizeof(iommu->last));
+        iommu->message.have = 0;
+        n++;
+        if (iommu->last.type == VHU_IOTLB_MISS) {
+            iommu->misses++;
+            answer_miss(f, &iommu->last);
+        } else {
+            assert_int_equal(iommu->last.type, VHU_IOTLB_ACCESS_FAIL);
+            iommu->fails++;
+        }
+    }
+    return n;
+}
+
 int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uint32_t size,
                          const vhu_handle *handles, size_t n)
 {
@@ -272,6 +323,10 @@ int64_t frontend_addr(frontend *f, uint32_t ring)
 {
     vhu_vring_addr addr = driver_ring_addr(&f->rings[ring].driver);
 
+    if (f->features & VHU_BIT(VHU_F_ACCESS_PLATFORM))
+        addr = (vhu_vring_addr){.desc = f->rings[ring].driver.desc_addr,
+                                .avail = f->rings[ring].driver.avail_addr,
+                                .used = f->rings[ring].driver.used_addr};
     addr.index = ring;
     return frontend_request(f, VHU_REQ_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
 }

@@ -61,6 +61,17 @@ typedef struct frontend_ring {
     const char *error; /* what went wrong first */
 } frontend_ring;
 
+/* How misses are answered, and what has come. */
+typedef struct frontend_iommu {
+    bool silent;     /* not at all */
+    uint64_t page;   /* bytes of a translation, a power of 2; 0: 4096 */
+    uint8_t perm;    /* what is allowed at the most; 0: what was asked for */
+    unsigned misses; /* IOTLB_MISS */
+    unsigned fails;  /* ACCESS_FAIL */
+    vhu_iotlb_msg last;
+    frontend_message message;
+} frontend_iommu;
+
 typedef struct frontend {
     vhu_stream *stream;  /* NULL: hung up */
     vhu_stream *channel; /* our end of the back-end's channel, or NULL */
@@ -70,7 +81,8 @@ typedef struct frontend {
     void (*turn)(void *arg);
     void *turn_arg;
     driver_memory memory;
-    uint64_t features;
+    frontend_iommu iommu;
+    uint64_t features; /* with ACCESS_PLATFORM, drivers' addresses are not the guest's */
     uint32_t num_rings;
     frontend_ring *rings;
 } frontend;
@@ -105,6 +117,13 @@ void frontend_get_area(frontend *f, vhu_inflight_area *area, vhu_handle *handle)
 int64_t frontend_set_area(frontend *f, const vhu_inflight_area *area, vhu_handle handle);
 /* The header of what came on the channel, which has no payload. */
 vhu_msg_header frontend_recv_channel(frontend *f);
+/*
+ * Behind an IOMMU: answer what has come on the channel; how many messages. An I/O virtual address
+ * is the guest's, which the device does not know.
+ */
+unsigned frontend_answer(frontend *f);
+/* IOTLB_MSG: an update to what the guest has there, or an invalidation. */
+int64_t frontend_iotlb(frontend *f, uint8_t type, uint64_t iova, uint64_t size, uint8_t perm);
 /* No reply is there now. One that is there is received. */
 bool frontend_is_silent(frontend *f);
 

@@ -124,7 +124,8 @@ static void on_log(void *arg, vhu_log_level level, const char *text)
 {
     kit *k = arg;
 
-    (void)level;
+    if (level > VHU_LOG_WARNING)
+        return;
     k->logged++;
     strncpy(k->last_log, text, sizeof(k->last_log) - 1);
 }

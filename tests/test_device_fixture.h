@@ -24,7 +24,7 @@ typedef struct kit {
     int watch_result;
     vhu_handle watched[FRONTEND_RINGS]; /* VHU_NO_HANDLE: not */
     unsigned unwatched[FRONTEND_RINGS];
-    unsigned logged;
+    unsigned logged; /* warnings and errors */
     char last_log[200];
 } kit;
 

@@ -5,9 +5,11 @@
  *
  * The front-end says where the used ring of a split ring is in the log. For a packed ring, which
  * has none, some (QEMU) name the device's event words, others mean the descriptors: there both are
- * logged where they are.
+ * logged where they are. So is the used ring behind an IOMMU, where the address is the driver's.
  */
 #include "device_internal.h"
+
+#define LOGGED_WHERE_IT_IS (VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_ACCESS_PLATFORM))
 
 static bool logs(const vhu_device *device)
 {
@@ -19,9 +21,11 @@ static bool logs(const vhu_device *device)
 static void on_dirty(void *self, const void *at, uint64_t len)
 {
     vhu_ring *ring = self;
-    uint64_t guest_addr;
+    uint64_t guest_addr = 0;
 
-    if (vhu_memory_guest_addr(ring->device->memory, at, &guest_addr) < 0)
+    if (!at)
+        len = vhu__memory_end(ring->device->memory);
+    else if (vhu_memory_guest_addr(ring->device->memory, at, &guest_addr) < 0)
         return;
     vhu__dirty_log_mark(ring->device->log, guest_addr, len);
     ring->logged = true;
@@ -34,7 +38,7 @@ static void on_used_dirty(void *self, const void *at, uint64_t len)
 
     if (!(ring->addr.flags & VHU_VRING_F_LOG))
         return;
-    if (ring->device->features & VHU_BIT(VHU_F_RING_PACKED)) {
+    if (ring->device->features & LOGGED_WHERE_IT_IS) {
         on_dirty(self, at, len);
         return;
     }
@@ -56,7 +60,7 @@ void vhu__log_tell(vhu_ring *ring)
 static bool covers_used(const vhu__dirty_log *log, const vhu_ring *ring)
 {
     if (!ring->has_addr || !(ring->addr.flags & VHU_VRING_F_LOG) ||
-        (ring->device->features & VHU_BIT(VHU_F_RING_PACKED)))
+        (ring->device->features & LOGGED_WHERE_IT_IS))
         return true;
     return vhu__dirty_log_covers(log, ring->addr.log, vhu__used_bytes(ring->num));
 }

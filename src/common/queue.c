@@ -162,7 +162,7 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
         return VHU_ESTATE;
     platform = (c.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)) != 0;
     /* A driver before 1.0 writes in the guest's byte order, which is ours only on this side. */
-    if ((c.features & UNKNOWN_FEATURES) || (platform && (!queue->platform || queue->hooks.dirty)) ||
+    if ((c.features & UNKNOWN_FEATURES) || (platform && !queue->platform) ||
         (VHU__BIG_ENDIAN && !(c.features & VHU_BIT(VHU_F_VERSION_1))))
         return VHU_ENOSYS;
     layout = c.features & VHU_BIT(VHU_F_RING_PACKED) ? &vhu__packed_layout : &vhu__split_layout;

@@ -76,10 +76,10 @@ bool vhu__report_dirty(vhu_queue *queue, vhu__item d, uint32_t *written)
 {
     while ((d.flags & VHU__DESC_WRITE) && d.len > 0 && *written > 0) {
         uint32_t len = d.len < *written ? d.len : *written;
-        uint32_t here = (uint32_t)vhu__memory_look(queue->memory, &queue->window, d.addr, len);
+        uint32_t here = (uint32_t)vhu__look(queue, d.addr, len, d.flags);
 
         if (here == 0)
-            return vhu__break_outside(queue, d.addr, d.len);
+            return queue->fault.len == 0 && vhu__break_outside(queue, d.addr, d.len);
         queue->log.dirty(queue->log.self, vhu__window_at(&queue->window, d.addr), here);
         d.addr += here;
         d.len -= here;
@@ -97,10 +97,13 @@ void vhu__tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n
     if (n == 0)
         return;
     for (uint32_t i = 0; queue->log.dirty && i < n; i++) {
-        if (!queue->layout->report_dirty(queue, &chains[i])) {
+        if (queue->layout->report_dirty(queue, &chains[i]))
+            continue;
+        if (queue->error[0] != '\0') {
             vhu_queue_complete(queue, chains, n); /* to the broken ring */
             return;
         }
+        queue->log.dirty(queue->log.self, NULL, 0);
     }
     queue->layout->fill(queue, chains, n);
     if (hooks->completing)

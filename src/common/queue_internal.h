@@ -45,6 +45,7 @@ typedef struct vhu__queue_log {
     /*
      * A piece of what the device wrote for a request, before the driver is shown that it is done.
      * The descriptors are read once more for this, and break the ring if they are no good any more.
+     * NULL: it is not known any more what was written, as the IOMMU's translation has gone.
      */
     void (*dirty)(void *self, const void *at, uint64_t len);
     /* Bytes of the ring itself: used entries or the index, used descriptors, events. */
@@ -147,8 +148,8 @@ int vhu__queue_set_hooks(vhu_queue *queue, const vhu__queue_hooks *hooks);
 int vhu__queue_set_log(vhu_queue *queue, const vhu__queue_log *log);
 
 /*
- * Translations for a ring that is started with ACCESS_PLATFORM, which is not implemented without,
- * nor together with the hook `dirty`; borrowed as long as that. VHU_ESTATE: running.
+ * Translations for a ring that is started with ACCESS_PLATFORM, which is not implemented without;
+ * borrowed as long as that. VHU_ESTATE: running.
  */
 int vhu__queue_set_iotlb(vhu_queue *queue, vhu__iotlb *iotlb);
 

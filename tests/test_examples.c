@@ -7,9 +7,9 @@
 #include "blk_driver.h"
 #include "support/file.h"
 #include "support/folder.h"
-#include "support/guest.h"
 #include "support/program.h"
 #include "support/sys.h"
+#include "support/vmm.h"
 
 enum { DISK = 1 << 20 };
 
@@ -22,7 +22,7 @@ static void wait_until_it_listens(void)
     vhu_remote *remote;
 
     assert_int_equal(vhu_remote_new(&remote, &options), 0);
-    guest_connect(remote, address.text);
+    vmm_connect(remote, address.text);
     vhu_remote_free(remote);
 }
 
@@ -31,19 +31,19 @@ static void wait_until_it_listens(void)
 static void use_entropy_device(void)
 {
     static const uint8_t zeroes[64];
-    guest g;
+    vmm v;
 
-    guest_open(&g, address.text, 1, VHU_DRIVER_FEATURES);
+    vmm_open(&v, address.text, 1, VHU_DRIVER_FEATURES);
     for (int i = 0; i < 100; i++) {
         const uint8_t *bytes;
         uint32_t len;
 
-        guest_add(&g, 0, NULL, 0, sizeof(zeroes));
-        bytes = guest_take(&g, 0, &len);
+        vmm_add(&v, 0, NULL, 0, sizeof(zeroes));
+        bytes = vmm_take(&v, 0, &len);
         assert_int_equal(len, sizeof(zeroes));
         assert_memory_not_equal(bytes, zeroes, sizeof(zeroes));
     }
-    guest_close(&g);
+    vmm_close(&v);
 }
 
 /* What it says to the end. */
@@ -192,7 +192,7 @@ static void disk_open(disk *d)
     assert_int_equal(vhu_remote_new(&d->remote, &options), 0);
     assert_int_equal(vhu_shm_new(&d->memory, region.size), 0);
     region.user_addr = (uintptr_t)vhu_shm_base(d->memory);
-    guest_connect(d->remote, address.text);
+    vmm_connect(d->remote, address.text);
     assert_int_equal(vhu_remote_add_memory(d->remote, &region, vhu_shm_handle(d->memory)), 0);
     assert_int_equal(blk_driver_new(&d->driver, d->remote, &options_of_driver), 0);
     assert_int_equal(vhu_remote_start(d->remote), 0);
@@ -315,7 +315,7 @@ static program *replace(program *p, disk *d, const char *const *args)
     sys_address_clear(&address);
     assert_int_equal(blk_driver_replay(d->driver), 0);
     p = program_start(here.path, args);
-    guest_connect(d->remote, address.text);
+    vmm_connect(d->remote, address.text);
     while (done < 16)
         done += reap_reads(d);
     check_many_at_once(d, 50);

@@ -5,9 +5,9 @@
 
 #include "support/file.h"
 #include "support/folder.h"
-#include "support/guest.h"
 #include "support/program.h"
 #include "support/sys.h"
+#include "support/vmm.h"
 
 enum { MAX_ARGS = 4 };
 
@@ -97,22 +97,22 @@ static void test_bytes_of_a_file(void **state)
     for (size_t k = 0; k < 2; k++) {
         uint32_t at = 0;
         program *p;
-        guest g;
+        vmm v;
 
         sys_address_new(&address);
         p = start((const char *[]){"--file=word", "--socket-path", address.text, NULL});
-        guest_open(&g, address.text, 1, features[k]);
+        vmm_open(&v, address.text, 1, features[k]);
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
             const uint8_t *bytes;
             uint32_t len;
 
-            guest_add(&g, 0, NULL, 0, sizes[i]);
-            bytes = guest_take(&g, 0, &len);
+            vmm_add(&v, 0, NULL, 0, sizes[i]);
+            bytes = vmm_take(&v, 0, &len);
             assert_int_equal(len, sizes[i]);
             for (uint32_t b = 0; b < len; b++)
                 assert_int_equal(bytes[b], word[at++ % period]);
         }
-        guest_close(&g);
+        vmm_close(&v);
         end(p, 7, at);
     }
 }
@@ -125,23 +125,23 @@ static void test_bytes_of_the_system(void **state)
     const uint8_t *bytes;
     uint32_t len;
     program *p;
-    guest g;
+    vmm v;
 
     (void)state;
     sys_address_new(&address);
     p = start((const char *[]){"--socket-path", address.text, NULL});
-    guest_open(&g, address.text, 1, VHU_DRIVER_FEATURES);
+    vmm_open(&v, address.text, 1, VHU_DRIVER_FEATURES);
     for (int i = 0; i < 3; i++) {
-        guest_add(&g, 0, NULL, 0, sizeof(before));
-        bytes = guest_take(&g, 0, &len);
+        vmm_add(&v, 0, NULL, 0, sizeof(before));
+        bytes = vmm_take(&v, 0, &len);
         assert_int_equal(len, sizeof(before));
         assert_memory_not_equal(bytes, before, sizeof(before));
         memcpy(before, bytes, sizeof(before));
     }
-    guest_add(&g, 0, "?", 1, 0);
-    guest_take(&g, 0, &len);
+    vmm_add(&v, 0, "?", 1, 0);
+    vmm_take(&v, 0, &len);
     assert_int_equal(len, 0);
-    guest_close(&g);
+    vmm_close(&v);
     end(p, 4, 3 * sizeof(before));
 }
 

@@ -14,12 +14,13 @@ else()
 endif()
 
 if(MSVC)
-    set(VHU_COMPILE_OPTIONS /utf-8 /experimental:c11atomics /W4 $<$<BOOL:${VHU_WERROR}>:/WX>)
+    set(VHU_COMPILE_OPTIONS /utf-8 /W4 $<$<COMPILE_LANGUAGE:C>:/experimental:c11atomics>
+        $<$<BOOL:${VHU_WERROR}>:/WX>)
     set(VHU_HEADER_OPTIONS /W4)
 else()
     set(VHU_COMPILE_OPTIONS
-        -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-        -Wvla -Wundef -Wpointer-arith -Wcast-qual -Wformat=2
+        -Wall -Wextra -Wconversion -Wshadow -Wvla -Wundef -Wpointer-arith -Wcast-qual -Wformat=2
+        $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes> $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
         $<$<BOOL:${VHU_WERROR}>:-Werror>)
     set(VHU_HEADER_OPTIONS -Wall -Wextra -pedantic)
 endif()

@@ -6,87 +6,50 @@
 
 #include "blk_driver.h"
 #include "support/file.h"
-#include "support/folder.h"
-#include "support/program.h"
-#include "support/sys.h"
-#include "support/vmm.h"
+#include "test_examples_fixture.h"
 
 enum { DISK = 1 << 20 };
 
-static folder here;
-static sys_address address;
-
-static void wait_until_it_listens(void)
+/* Entropy devices that serve one front-end. */
+static void test_entropy_devices(void **state)
 {
-    const vhu_remote_options options = {.size = sizeof(options), .num_rings = 1};
-    vhu_remote *remote;
-
-    assert_int_equal(vhu_remote_new(&remote, &options), 0);
-    vmm_connect(remote, address.text);
-    vhu_remote_free(remote);
-}
-
-/* --- entropy --- */
-
-static void use_entropy_device(void)
-{
-    static const uint8_t zeroes[64];
-    vmm v;
-
-    vmm_open(&v, address.text, 1, VHU_DRIVER_FEATURES);
-    for (int i = 0; i < 100; i++) {
-        const uint8_t *bytes;
-        uint32_t len;
-
-        vmm_add(&v, 0, NULL, 0, sizeof(zeroes));
-        bytes = vmm_take(&v, 0, &len);
-        assert_int_equal(len, sizeof(zeroes));
-        assert_memory_not_equal(bytes, zeroes, sizeof(zeroes));
-    }
-    vmm_close(&v);
-}
-
-/* What it says to the end. */
-static const char *run(program *p, int code)
-{
-    assert_int_equal(program_end(p), code);
-    return program_text(p, PROGRAM_OUT);
-}
-
-static void test_minimal_backend(void **state)
-{
-    const char *const args[] = {MINIMAL_BACKEND, address.text, NULL};
-    program *p = program_start(here.path, args);
+    static const char *const programs[] = {MINIMAL_BACKEND, CPP_BACKEND};
 
     (void)state;
-    use_entropy_device();
-    assert_non_null(strstr(run(p, 0), "the front-end has gone"));
-    program_free(p);
+    for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+        const char *const args[] = {programs[i], examples_address.text, NULL};
+
+        examples_run_entropy(args);
+    }
 }
 
 static void test_uv_backend(void **state)
 {
-    const char *const args[] = {UV_BACKEND, address.text, NULL};
-    program *p = program_start(here.path, args);
+    const char *const args[] = {UV_BACKEND, examples_address.text, NULL};
+    program *p = program_start(examples_folder.path, args);
 
     (void)state;
     for (int i = 0; i < 3; i++)
-        use_entropy_device();
+        examples_use_entropy();
     program_interrupt(p);
-    assert_non_null(strstr(run(p, 0), "ready on "));
+    assert_non_null(strstr(examples_end(p, 0), "ready on "));
     program_free(p);
 }
 
 /* --- disks --- */
 
-static const char *const ours[] = {BLK_PROGRAM, "--blk-file=disk", "--socket-path", address.text,
-                                   NULL};
+static const char *const ours[] = {BLK_PROGRAM, "--blk-file=disk", "--socket-path",
+                                   examples_address.text, NULL};
 static char qemus_export[200];
 static const char *const qemus[] = {
     "qemu-storage-daemon", "--blockdev", "driver=file,node-name=f,filename=disk", "--export",
     qemus_export,          NULL};
 
-static const char *const *const disks[] = {ours, qemus};
+static const char *const example[] = {FILE_DISK, examples_address.text, "disk", NULL};
+
+/* The example can read and write, and nothing else. */
+static const char *const *const disks[] = {ours, qemus, example};
+enum { NUM_DISKS = 3, NUM_WHOLE_DISKS = 2 };
 
 static uint8_t byte_of_disk(size_t i)
 {
@@ -99,7 +62,7 @@ static void make_disk(void)
 
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = byte_of_disk(i);
-    file_write(folder_at(&here, "disk").path, 0, bytes, sizeof(bytes));
+    file_write(folder_at(&examples_folder, "disk").path, 0, bytes, sizeof(bytes));
 }
 
 /* NULL: it is not installed. */
@@ -107,12 +70,12 @@ static program *start_disk(const char *const *args)
 {
     program *p;
 
-    sys_address_clear(&address); /* what was killed has left its socket */
-    p = program_start(here.path, args);
+    sys_address_clear(&examples_address); /* what was killed has left its socket */
+    p = program_start(examples_folder.path, args);
     if (!p)
         print_message("SKIPPED: %s is not installed\n", args[0]);
     else
-        wait_until_it_listens();
+        examples_wait_for_listener();
     return p;
 }
 
@@ -125,20 +88,20 @@ static void stop_disk(program *p)
 
 static void check_minimal_vmm(void)
 {
-    static const char *const just_read[] = {MINIMAL_VMM, address.text, NULL};
-    static const char *const and_write[] = {MINIMAL_VMM, address.text, "7", NULL};
-    folder_file disk = folder_at(&here, "disk");
-    program *p = program_start(here.path, just_read);
+    static const char *const just_read[] = {MINIMAL_VMM, examples_address.text, NULL};
+    static const char *const and_write[] = {MINIMAL_VMM, examples_address.text, "7", NULL};
+    folder_file disk = folder_at(&examples_folder, "disk");
+    program *p = program_start(examples_folder.path, just_read);
     char expected[64];
     uint8_t byte;
 
     snprintf(expected, sizeof(expected), "2048 sectors, the first one:\n000: %02x %02x %02x ",
              byte_of_disk(0), byte_of_disk(1), byte_of_disk(2));
-    assert_int_equal(strncmp(run(p, 0), expected, strlen(expected)), 0);
+    assert_int_equal(strncmp(examples_end(p, 0), expected, strlen(expected)), 0);
     assert_null(strstr(program_text(p, PROGRAM_OUT), "written"));
     program_free(p);
-    p = program_start(here.path, and_write);
-    assert_non_null(strstr(run(p, 0), "\nsector 7 written and read back\n"));
+    p = program_start(examples_folder.path, and_write);
+    assert_non_null(strstr(examples_end(p, 0), "\nsector 7 written and read back\n"));
     program_free(p);
     file_read(disk.path, 7 * 512 + 1, &byte, 1);
     assert_int_equal(byte, 14);
@@ -149,7 +112,7 @@ static void check_minimal_vmm(void)
 static void test_minimal_vmm(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
+    for (size_t i = 0; i < NUM_DISKS; i++) {
         program *p;
 
         make_disk();
@@ -164,10 +127,10 @@ static void test_minimal_vmm(void **state)
 static void test_minimal_vmm_without_disk(void **state)
 {
     const char *const args[] = {MINIMAL_VMM, "nowhere", NULL};
-    program *p = program_start(here.path, args);
+    program *p = program_start(examples_folder.path, args);
 
     (void)state;
-    assert_string_equal(run(p, 1), "");
+    assert_string_equal(examples_end(p, 1), "");
     program_free(p);
 }
 
@@ -192,7 +155,7 @@ static void disk_open(disk *d)
     assert_int_equal(vhu_remote_new(&d->remote, &options), 0);
     assert_int_equal(vhu_shm_new(&d->memory, region.size), 0);
     region.user_addr = (uintptr_t)vhu_shm_base(d->memory);
-    vmm_connect(d->remote, address.text);
+    examples_connect(d->remote);
     assert_int_equal(vhu_remote_add_memory(d->remote, &region, vhu_shm_handle(d->memory)), 0);
     assert_int_equal(blk_driver_new(&d->driver, d->remote, &options_of_driver), 0);
     assert_int_equal(vhu_remote_start(d->remote), 0);
@@ -284,7 +247,7 @@ static void check_many_at_once(disk *d, uint32_t n)
 static void test_driver(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
+    for (size_t i = 0; i < NUM_WHOLE_DISKS; i++) {
         program *p;
         disk d;
 
@@ -312,10 +275,10 @@ static program *replace(program *p, disk *d, const char *const *args)
     while (blk_driver_wait(d->driver, 0) == 0)
         done += reap_reads(d);
     assert_false(vhu_remote_is_connected(d->remote));
-    sys_address_clear(&address);
+    sys_address_clear(&examples_address);
     assert_int_equal(blk_driver_replay(d->driver), 0);
-    p = program_start(here.path, args);
-    vmm_connect(d->remote, address.text);
+    p = program_start(examples_folder.path, args);
+    examples_connect(d->remote);
     while (done < 16)
         done += reap_reads(d);
     check_many_at_once(d, 50);
@@ -325,7 +288,7 @@ static program *replace(program *p, disk *d, const char *const *args)
 static void test_driver_reconnects(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(disks) / sizeof(disks[0]); i++) {
+    for (size_t i = 0; i < NUM_WHOLE_DISKS; i++) {
         program *p;
         disk d;
 
@@ -345,28 +308,21 @@ static void test_driver_reconnects(void **state)
 
 static int make_folder(void **state)
 {
-    (void)state;
-    sys_address_new(&address);
+    if (examples_setup(state) != 0)
+        return -1;
     snprintf(qemus_export, sizeof(qemus_export),
              "type=vhost-user-blk,id=e,node-name=f,addr.type=unix,addr.path=%s,writable=on",
-             address.text);
-    return folder_new(&here) || program_try(BLK_PROGRAM);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    sys_address_clear(&address);
-    return folder_remove(&here);
+             examples_address.text);
+    return program_try(BLK_PROGRAM);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_minimal_backend), leakcheck_test(test_uv_backend),
+        leakcheck_test(test_entropy_devices), leakcheck_test(test_uv_backend),
         leakcheck_test(test_minimal_vmm),     leakcheck_test(test_minimal_vmm_without_disk),
         leakcheck_test(test_driver),          leakcheck_test(test_driver_reconnects),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, examples_teardown);
 }

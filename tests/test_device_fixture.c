@@ -41,6 +41,19 @@ static void executor_unwatch(void *arg, unsigned worker, vhu_ring *ring)
     k->unwatched[vhu_ring_index(ring)]++;
 }
 
+static int executor_watch_also(void *arg, vhu_device_wait which, vhu_handle handle, unsigned events)
+{
+    kit *k = arg;
+
+    k->also[which] = (vhu_wait){.handle = handle, .events = events};
+    return k->watch_result;
+}
+
+vhu_wait kit_also(const kit *k, vhu_device_wait which)
+{
+    return k->workers ? k->also[which] : vhu_device_also(k->device, which);
+}
+
 /* --- turns --- */
 
 static void on_left(void *arg)
@@ -151,7 +164,8 @@ kit *kit_new(const kit_options *options)
                                    .wake = executor_wake,
                                    .notify = executor_notify,
                                    .watch = executor_watch,
-                                   .unwatch = executor_unwatch};
+                                   .unwatch = executor_unwatch,
+                                   .watch_also = executor_watch_also};
     const vhu_device_options device = {.size = sizeof(device),
                                        .features =
                                            options->features & VHU_BIT(VHU_F_ACCESS_PLATFORM),
@@ -165,10 +179,12 @@ kit *kit_new(const kit_options *options)
     k->workers = options->workers;
     for (size_t i = 0; i < FRONTEND_RINGS; i++)
         k->watched[i] = VHU_NO_HANDLE;
+    for (size_t i = 0; i < VHU_DEVICE_WAITS; i++)
+        k->also[i].handle = VHU_NO_HANDLE;
     echo_init(&k->echo, k->workers);
-    assert_int_equal(
-        vhu_device_new(&k->device, &device, &echo_ops, &k->echo, k->workers ? &executor : NULL, k),
-        0);
+    assert_int_equal(vhu_device_new(&k->device, &device, options->ops ? options->ops : &echo_ops,
+                                    &k->echo, k->workers ? &executor : NULL, k),
+                     0);
     k->front.turn = kit_turn;
     k->front.turn_arg = k;
     frontend_open(&k->front, connect_device(k), options->regions ? options->regions : 1, 0,
@@ -207,6 +223,8 @@ void kit_free(kit *k)
         assert_int_equal(k->watched[i], VHU_NO_HANDLE);
         assert_int_equal(k->echo.rings[i].started, k->echo.rings[i].parked);
     }
+    for (int i = 0; i < VHU_DEVICE_WAITS; i++)
+        assert_int_equal(kit_also(k, (vhu_device_wait)i).handle, VHU_NO_HANDLE);
     assert_int_equal(k->echo.errors, 0);
     assert_int_equal(vhu_device_free(k->device), 0);
     free(k);

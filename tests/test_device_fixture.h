@@ -24,6 +24,7 @@ typedef struct kit {
     int watch_result;
     vhu_handle watched[FRONTEND_RINGS]; /* VHU_NO_HANDLE: not */
     unsigned unwatched[FRONTEND_RINGS];
+    vhu_wait also[VHU_DEVICE_WAITS];
     unsigned logged; /* warnings and errors */
     char last_log[200];
 } kit;
@@ -36,6 +37,7 @@ typedef struct kit_options {
     uint64_t features; /* besides FRONTEND_FEATURES */
     uint32_t size;     /* descriptors of a ring; 0: 16 */
     bool no_inflight;
+    const vhu_device_ops *ops; /* NULL: echo_ops; their `self` is the kit's echo */
 } kit_options;
 
 /* A front-end is connected, and has said nothing yet. */
@@ -58,6 +60,8 @@ void kit_requests(kit *k, uint32_t ring, uint32_t n);
 /* Take back what is done by now, turn, and check that it was `n`. */
 void kit_reap(kit *k, uint32_t ring, uint32_t n);
 bool kit_runs(const kit *k, uint32_t ring);
+/* What the connection's thread has been told to wait for, too. */
+vhu_wait kit_also(const kit *k, vhu_device_wait which);
 
 /* Run a test on no executor, and on one and two workers. */
 void kit_each(void (*test)(const kit_options *options), kit_options options);

@@ -14,6 +14,7 @@
 #include <vmm_vhost/conn.h>
 #include <vmm_vhost/queue.h>
 #include <vmm_vhost/types.h>
+#include <vmm_vhost/wait.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -52,6 +53,22 @@ typedef struct vhu_device_ops {
      * every turn of a worker. A device whose work always finishes in handle_ring leaves it NULL.
      */
     bool (*poll)(void *self, unsigned worker);
+
+    /* On the connection's thread, while all rings are parked. */
+
+    /*
+     * The device's own state, with which another process can go on; both or none (protocol feature
+     * DEVICE_STATE). What the front-end does not know of anyway belongs into it, and as it goes to
+     * whoever the front-end likes, nothing that is not the guest's to know.
+     *
+     * save_state gives up to `len` (64 KiB) of its bytes, from `offset` on: how many, or 0 behind
+     * the last one. load_state takes `len` bytes that belong at `offset`, and none behind the last
+     * one: then it is the time to judge what has come, which may be anything, and to use it. Both
+     * are called in order from offset 0 on, where they begin anew: a transfer may be given up at
+     * any point, and is then not heard of again. An error ends it and is told to the front-end.
+     */
+    int (*save_state)(void *self, uint64_t offset, void *buf, size_t len);
+    int (*load_state)(void *self, uint64_t offset, const void *buf, size_t len);
 } vhu_device_ops;
 
 typedef struct vhu_device_options {
@@ -69,6 +86,12 @@ typedef struct vhu_device_options {
     bool no_inflight;
 } vhu_device_options;
 
+/* What the connection's thread may have to wait for besides the connection. */
+typedef enum vhu_device_wait {
+    VHU_DEVICE_STATE, /* the pipe that the state goes over */
+    VHU_DEVICE_WAITS
+} vhu_device_wait;
+
 /*
  * What runs the workers, numbered from 0; ring i belongs to worker i % num_workers. A worker turns
  * like this: wait for kicks and wakes; vhu_ring_kicked() for each kick; vhu_device_poll() until it
@@ -84,12 +107,19 @@ typedef struct vhu_executor {
     /* On the worker: wait for `kick` from now on, or no longer. */
     int (*watch)(void *arg, unsigned worker, vhu_ring *ring, vhu_handle kick);
     void (*unwatch)(void *arg, unsigned worker, vhu_ring *ring);
+    /*
+     * On the connection's thread: wait for `events` of `handle` from now on, instead of what was
+     * waited for under the same name; VHU_NO_HANDLE: for nothing. Whenever one of them may succeed
+     * call vhu_device_settle(). NULL: the device goes without the feature that needs it.
+     */
+    int (*watch_also)(void *arg, vhu_device_wait which, vhu_handle handle, unsigned events);
 } vhu_executor;
 
 /*
  * A device for one front-end at a time. All structures are copied. `executor` NULL: the
- * connection's thread is worker 0 as well; it waits for vhu_ring_kick_handle() of every ring
- * itself, and calls vhu_device_settle() after each turn. VHU_EINVAL, VHU_ENOMEM.
+ * connection's thread is worker 0 as well; it waits for vhu_ring_kick_handle() of every ring and
+ * for vhu_device_also() itself, and calls vhu_device_settle() after each turn. VHU_EINVAL,
+ * VHU_ENOMEM.
  */
 VHU_API int vhu_device_new(vhu_device **out, const vhu_device_options *options,
                            const vhu_device_ops *ops, void *self, const vhu_executor *executor,
@@ -121,8 +151,17 @@ VHU_API bool vhu_device_is_idle(const vhu_device *device);
  */
 VHU_API int vhu_device_config_changed(vhu_device *device);
 
-/* On the connection's thread, after `notify`: go on with what waited for rings to park. */
+/*
+ * On the connection's thread, after `notify` and when what watch_also was told of is ready: go on
+ * with what waited for that. Afterwards go on serving, as after vhu_backend_server_complete().
+ */
 VHU_API void vhu_device_settle(vhu_device *device);
+
+/*
+ * Without an executor, before each wait: what to wait for as well, as watch_also would be told. Its
+ * handle may be VHU_NO_HANDLE. On the connection's thread.
+ */
+VHU_API vhu_wait vhu_device_also(const vhu_device *device, vhu_device_wait which);
 
 /*
  * On a worker: start and park rings as asked, serve those that have work, ops->poll. True if

@@ -223,6 +223,24 @@ VHU_API int vhu_remote_reset(vhu_remote *remote);
 
 VHU_API bool vhu_remote_is_running(const vhu_remote *remote);
 
+/* --- The device's own state --- */
+
+/*
+ * What the back-end of a device that does not run knows beyond rings and features, so that another
+ * one can go on: `put` gets it piece by piece, `get` gives it to a back-end that has been told of
+ * memory, rings and features in the same way, up to `len` bytes at a time and 0 at the end. Both
+ * return a negative code to give up, which is passed on; `put` decides how much is too much. They
+ * must not call what sends.
+ * VHU_ENOSYS: the back-end cannot do that (protocol feature DEVICE_STATE); VHU_ESTATE: not
+ * connected, or running; VHU_EREFUSED: it could not, or would not have this state, or neither read
+ * nor wrote for the time limit of a request; VHU_EMFILE; or as a request's. A state that was saved
+ * in part is of no use; a back-end that has failed to load one goes on as if nothing had been.
+ */
+VHU_API int vhu_remote_save_state(vhu_remote *remote,
+                                  int (*put)(void *arg, const void *bytes, size_t len), void *arg);
+VHU_API int vhu_remote_load_state(vhu_remote *remote,
+                                  int (*get)(void *arg, void *bytes, size_t len), void *arg);
+
 #ifdef __cplusplus
 }
 #endif

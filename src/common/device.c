@@ -19,9 +19,26 @@ void vhu__device_log(vhu_device *device, vhu_log_level level, const char *format
     device->options.log(device->options.log_arg, level, text);
 }
 
+int vhu__device_watch(vhu_device *device, vhu_device_wait which, vhu_handle handle, unsigned events)
+{
+    vhu_wait *also = &device->also[which];
+
+    if (handle == also->handle && events == also->events)
+        return 0;
+    *also = (vhu_wait){.handle = handle, .events = events};
+    if (!device->executor.watch_also)
+        return 0;
+    return device->executor.watch_also(device->executor_arg, which, handle, events);
+}
+
+vhu_wait vhu_device_also(const vhu_device *device, vhu_device_wait which)
+{
+    return device->also[which];
+}
+
 /* --- starting and parking --- */
 
-static bool all_parked(vhu_device *device, uint32_t first, uint32_t count)
+bool vhu__device_all_parked(vhu_device *device, uint32_t first, uint32_t count)
 {
     for (uint32_t i = first; i < first + count; i++) {
         if (vhu__ring_phase(&device->rings[i]) != VHU__PARKED)
@@ -68,6 +85,9 @@ int vhu__ring_start(vhu_ring *ring)
 
     if (!is_ready(ring))
         return 0;
+    /* Its requests would change what has been saved, or use what has not been loaded yet. */
+    if (ring->device->transfer)
+        return VHU_ESTATE;
     r = start_queue(ring);
     if (r == VHU_EAGAIN) {
         vhu__ring_defer(ring);
@@ -108,7 +128,7 @@ static int conclude(vhu_device *device, const vhu__change *c)
 int vhu__device_submit(vhu_device *device, const vhu__change *change)
 {
     stop_rings(device, change->first, change->count);
-    if (all_parked(device, change->first, change->count))
+    if (vhu__device_all_parked(device, change->first, change->count))
         return conclude(device, change);
     device->change = *change;
     device->waiting = true;
@@ -161,6 +181,11 @@ static void destroy(vhu_device *device)
     free(device);
 }
 
+static bool can_watch(const vhu_device *device)
+{
+    return device->executor.num_workers == 0 || device->executor.watch_also;
+}
+
 int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vhu_device_ops *ops,
                    void *self, const vhu_executor *executor, void *executor_arg)
 {
@@ -180,6 +205,9 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
     }
     device->self = self;
     device->executor_arg = executor_arg;
+    device->transfer_result = VHU_ESTATE;
+    for (size_t i = 0; i < VHU_DEVICE_WAITS; i++)
+        device->also[i].handle = VHU_NO_HANDLE;
     device->backend_ops = vhu__device_ops;
     if (!device->ops.get_config)
         device->backend_ops.get_config = NULL;
@@ -187,6 +215,8 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
         device->backend_ops.set_config = NULL;
     if (device->options.no_inflight)
         device->backend_ops.get_inflight_fd = NULL;
+    if (!device->ops.save_state || !device->ops.load_state || !can_watch(device))
+        device->backend_ops.set_device_state_fd = NULL;
     r = vhu_memory_new(&device->memory);
     if (r == 0 && (device->options.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)))
         r = vhu__iotlb_new(&device->iotlb);
@@ -242,6 +272,7 @@ int vhu_device_disconnect(vhu_device *device, void (*done)(void *arg), void *arg
         return VHU_ESTATE;
     /* Its arguments go with the server. */
     device->waiting = false;
+    vhu__device_state_forget(device);
     vhu_backend_server_free(device->server);
     device->server = NULL;
     vhu_frontend_client_free(device->channel);
@@ -292,12 +323,13 @@ void vhu_device_settle(vhu_device *device)
     const vhu__change change = device->change;
 
     if (device->leaving) {
-        if (all_parked(device, 0, device->options.num_rings))
+        if (vhu__device_all_parked(device, 0, device->options.num_rings))
             leave(device);
-    } else if (device->waiting && all_parked(device, change.first, change.count)) {
+    } else if (device->waiting && vhu__device_all_parked(device, change.first, change.count)) {
         device->waiting = false;
         vhu_backend_server_complete(device->server, conclude(device, &change));
     }
     if (device->server)
         vhu__device_ask(device);
+    vhu__device_state_settle(device);
 }

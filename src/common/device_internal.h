@@ -90,6 +90,8 @@ typedef struct vhu__change {
     uint32_t *base;
 } vhu__change;
 
+typedef struct vhu__transfer vhu__transfer;
+
 struct vhu_device {
     vhu_device_options options;
     vhu_device_ops ops;
@@ -113,6 +115,10 @@ struct vhu_device {
     void *left_arg;
     bool waiting; /* `change` is held back until its rings are parked */
     vhu__change change;
+    vhu_wait also[VHU_DEVICE_WAITS];
+    vhu__transfer *transfer; /* of the state; NULL: none is under way */
+    int transfer_result;     /* of the last one */
+    bool checking;           /* the front-end waits for it */
 };
 
 extern vhu_event *const vhu__no_event;
@@ -159,6 +165,12 @@ void vhu__device_start_rings(vhu_device *device, uint32_t first, uint32_t count)
 /* Apply a change when its rings are parked: now, or in vhu_device_settle() (VHU_EPENDING). */
 int vhu__device_submit(vhu_device *device, const vhu__change *change);
 
+bool vhu__device_all_parked(vhu_device *device, uint32_t first, uint32_t count);
+
+/* Have the connection's thread wait for `events` of a handle, or for none any more. */
+int vhu__device_watch(vhu_device *device, vhu_device_wait which, vhu_handle handle,
+                      unsigned events);
+
 /* --- translations --- */
 
 /* On the worker: nothing could be taken; if a translation is missing, have it asked for. */
@@ -175,6 +187,15 @@ void vhu__device_ask_again(vhu_device *device);
 
 /* vhu_backend_ops.iotlb_msg */
 int vhu__device_iotlb_msg(void *self, const vhu_iotlb_msg *msg);
+
+/* --- the state --- */
+
+/* Go on with a transfer; or give it up, and know nothing of any. */
+void vhu__device_state_settle(vhu_device *device);
+void vhu__device_state_forget(vhu_device *device);
+int vhu__device_set_state_fd(void *self, const vhu_device_state *state, vhu_handle *handle,
+                             vhu_handle *reply);
+int vhu__device_check_state(void *self);
 
 /* The kit's requests; `self` is the vhu_device. */
 extern const vhu_backend_ops vhu__device_ops;

@@ -378,4 +378,6 @@ const vhu_backend_ops vhu__device_ops = {
     .get_max_mem_slots = get_max_mem_slots,
     .add_mem_reg = add_mem_reg,
     .rem_mem_reg = rem_mem_reg,
+    .set_device_state_fd = vhu__device_set_state_fd,
+    .check_device_state = vhu__device_check_state,
 };

@@ -13,6 +13,7 @@
 
 #include <vmm_vhost/error.h>
 #include <vmm_vhost/stream.h>
+#include <vmm_vhost/transport.h>
 #include <vmm_vhost/types.h>
 
 /* --- clock --- */
@@ -63,5 +64,36 @@ int os_map_shared(os_map *map, vhu_handle handle, uint64_t offset, uint64_t size
 
 /* Leaves *map empty; an empty one is left alone. */
 void os_unmap(os_map *map);
+
+/* --- state_pipe: bytes in one direction, as the state of a device goes --- */
+
+typedef struct os_pipe os_pipe;
+
+/*
+ * An end that reads or writes (VHU_WAIT_READ, VHU_WAIT_WRITE), and the other one for a peer. And
+ * one that a peer has passed: *handle is taken on success, and its mode, which the peer may share,
+ * is left as it is. VHU_EINVAL: it is neither a pipe nor a socket, has not this direction, or
+ * cannot be used without perhaps waiting.
+ */
+int os_pipe_new(os_pipe **out, vhu_handle *peer, unsigned direction);
+int os_pipe_adopt(os_pipe **out, vhu_handle *handle, unsigned direction);
+
+/* Bytes read, 0 at the end, VHU_EAGAIN or another error. `len` is not 0. */
+int os_pipe_read(os_pipe *pipe, void *buf, size_t len);
+
+/* Bytes taken, VHU_EAGAIN, VHU_EDISCONNECT if nobody reads any more, or another error. */
+int os_pipe_write(os_pipe *pipe, const void *buf, size_t len);
+
+/* 0: what was written can be read even if this end is freed. VHU_EAGAIN or another error. */
+int os_pipe_flush(os_pipe *pipe);
+
+/*
+ * Borrowed; to wait for in the pipe's direction. To be asked for before each wait, since that is
+ * how a handle of Windows learns what it shall tell of.
+ */
+vhu_handle os_pipe_wait_handle(os_pipe *pipe);
+
+/* Its peer sees the end, behind what was written. NULL is fine. */
+void os_pipe_free(os_pipe *pipe);
 
 #endif

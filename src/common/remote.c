@@ -17,7 +17,7 @@
 #define KIT_PROTOCOL                                                                               \
     (VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIG) |                     \
      VHU_BIT(VHU_PF_RESET_DEVICE) | VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) |                          \
-     VHU_BIT(VHU_PF_INFLIGHT_SHMFD))
+     VHU_BIT(VHU_PF_INFLIGHT_SHMFD) | VHU_BIT(VHU_PF_DEVICE_STATE))
 
 int vhu__remote_fail(vhu_remote *remote, int code, const char *format, ...)
 {

@@ -17,6 +17,7 @@ struct vhu_uv_device {
     vhu_listener *listener;
     vhu_uv_watch *listening;
     vhu_uv_server *server; /* while a front-end is connected */
+    vhu_uv_watch *also[VHU_DEVICE_WAITS];
 
     bool closing;
     bool stopping; /* the workers were asked to end */
@@ -147,14 +148,30 @@ static void on_listening(void *arg)
     accept_next(arg);
 }
 
-static void on_notify(uv_async_t *async)
+static void go_on(void *arg)
 {
-    vhu_uv_device *d = async->data;
+    vhu_uv_device *d = arg;
 
     vhu_device_settle(d->device);
     if (d->server)
         vhu_uv_server_continue(d->server);
     wind_up(d);
+}
+
+static void on_notify(uv_async_t *async)
+{
+    go_on(async->data);
+}
+
+static int watch_also(void *arg, vhu_device_wait which, vhu_handle handle, unsigned events)
+{
+    vhu_uv_device *d = vhu__uv_workers_owner(arg);
+
+    vhu_uv_watch_close(d->also[which]);
+    d->also[which] = NULL;
+    if (handle == VHU_NO_HANDLE)
+        return 0;
+    return vhu_uv_watch_new(&d->also[which], d->loop, handle, events, go_on, d);
 }
 
 int vhu_uv_device_connect(vhu_uv_device *d, vhu_conn **conn)
@@ -204,6 +221,7 @@ static int make_device(vhu_uv_device *d, const vhu_device_options *device,
     if (r < 0)
         return r;
     vhu__uv_workers_executor(d->workers, &executor);
+    executor.watch_also = watch_also;
     r = vhu_device_new(&d->device, device, ops, d->self, &executor, d->workers);
     if (r == 0)
         r = vhu__uv_workers_start(d->workers, d->device, d->self);

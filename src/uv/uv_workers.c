@@ -231,6 +231,11 @@ void vhu__uv_workers_executor(const vhu__uv_workers *all, vhu_executor *executor
     };
 }
 
+void *vhu__uv_workers_owner(const vhu__uv_workers *all)
+{
+    return all->notify_arg;
+}
+
 /* --- life --- */
 
 /* Everything that can fail, before the thread. */

@@ -18,8 +18,12 @@ static inline void vhu__uv_wake(uv_async_t *async)
     uv_async_send(async);
 }
 
-/* For vhu_device_new(), with the workers as its argument. */
+/*
+ * For vhu_device_new(), with the workers as its argument; all but watch_also. And what was given
+ * as the argument of `notify`.
+ */
 void vhu__uv_workers_executor(const vhu__uv_workers *all, vhu_executor *executor);
+void *vhu__uv_workers_owner(const vhu__uv_workers *all);
 
 /*
  * `notify` is called from any thread: for the executor's, and when the last worker has ended.

@@ -182,8 +182,11 @@ static void serve_old(backend_script *script, vhu_conn *conn)
 
 static int serve_new(backend_script *script, vhu_conn **conn)
 {
-    const vhu_device_options options = {
-        .size = sizeof(options), .num_rings = GUEST_RINGS, .no_inflight = script->no_inflight};
+    const vhu_device_options options = {.size = sizeof(options),
+                                        .features =
+                                            script->iommu ? VHU_BIT(VHU_F_ACCESS_PLATFORM) : 0,
+                                        .num_rings = GUEST_RINGS,
+                                        .no_inflight = script->no_inflight};
     device d = {.script = script};
     int r;
 
@@ -248,9 +251,17 @@ static int config_changed(void *self)
     return 0;
 }
 
+static int iotlb_msg(void *self, const vhu_iotlb_msg *msg)
+{
+    assert_int_equal(msg->type, VHU_IOTLB_ACCESS_FAIL);
+    ((guest *)self)->failed_accesses++;
+    return 0;
+}
+
 void guest_open(guest *g, const vhu_remote_options *options)
 {
-    const vhu_frontend_ops ops = {.size = sizeof(ops), .config_changed = config_changed};
+    const vhu_frontend_ops ops = {
+        .size = sizeof(ops), .iotlb_msg = iotlb_msg, .config_changed = config_changed};
     vhu_remote_options o = options ? *options : (vhu_remote_options){0};
 
     memset(g, 0, sizeof(*g));
@@ -444,6 +455,21 @@ static void check(const vhu_driver_used *used)
     assert_true(*out == ~slot[0]);
 }
 
+/* Until the device calls, or asks. */
+static void wait_for_call(guest *g, vhu_event *call)
+{
+    vhu_conn *channel = vhu_remote_channel(g->remote);
+    vhu_wait waits[] = {
+        {vhu_event_wait_handle(call), VHU_WAIT_READ, false},
+        {channel ? vhu_conn_wait_handle(channel) : VHU_NO_HANDLE, VHU_WAIT_READ, false}};
+
+    assert_int_equal(vhu_wait_any(waits, 2, LOST_MS), 0);
+    if (waits[0].ready)
+        vhu_event_clear(call);
+    else
+        assert_int_equal(vhu_remote_serve(g->remote), 0);
+}
+
 void guest_collect(guest *g, uint32_t ring, uint32_t n)
 {
     vhu_event *call = vhu_remote_event(g->remote, ring, VHU_VRING_CALL);
@@ -457,8 +483,7 @@ void guest_collect(guest *g, uint32_t ring, uint32_t n)
             check(&used);
             n--;
         } else if (!vhu_driver_ring_enable_calls(g->rings[ring])) {
-            assert_int_equal(vhu_event_wait(call, LOST_MS), 0);
-            vhu_event_clear(call);
+            wait_for_call(g, call);
         }
     }
 }

@@ -30,6 +30,7 @@ typedef struct backend_script {
     bool is_fake;          /* else a device of the kit that answers a number with its complement */
     uint32_t num_messages; /* leave in the middle of this one, counted from 1; 0: never */
     bool no_inflight;      /* it offers no in-flight area */
+    bool iommu;            /* it offers ACCESS_PLATFORM */
     bool keeps;            /* do num_done requests, then take and keep */
     uint32_t num_done;
     _Atomic uint32_t taken;
@@ -48,6 +49,7 @@ typedef struct guest {
     vhu_driver_ring *rings[GUEST_RINGS];
     uint64_t data; /* guest address of 32 bytes for each slot of each ring */
     unsigned config_changes;
+    unsigned failed_accesses;
 } guest;
 
 /* A back-end is the test's program started once more, with an argument; it ends in here. */

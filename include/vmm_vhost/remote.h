@@ -37,14 +37,22 @@ extern "C" {
 
 typedef struct vhu_remote vhu_remote;
 
+/* I/O virtual addresses of the driver's, and what of the guest's memory they stand for. */
+typedef struct vhu_mapping {
+    uint64_t iova;
+    uint64_t guest_addr;
+    uint64_t size; /* bytes */
+    uint8_t perm;  /* VHU_IOTLB_RO, _WO, _RW */
+} vhu_mapping;
+
 typedef struct vhu_remote_options {
     size_t size;        /* sizeof(vhu_remote_options) */
     uint32_t num_rings; /* 1 .. VHU_MAX_RINGS */
     /* GET_QUEUE_NUM counts pairs of rings, as DPDK's network back-end does. */
     bool queue_pairs;
     /*
-     * Virtio features that the VMM and the driver can do; the offer is masked by them. The kit has
-     * none for ACCESS_PLATFORM.
+     * Virtio features that the VMM and the driver can do; the offer is masked by them.
+     * ACCESS_PLATFORM needs `translate`.
      */
     uint64_t features;
     /* Protocol features that are used by way of vhu_remote_client(), besides those of the kit. */
@@ -59,6 +67,14 @@ typedef struct vhu_remote_options {
     const vhu_frontend_ops *ops;
     void *self;                         /* of the ops */
     const vhu_conn_options *connection; /* copied; NULL: defaults */
+    /*
+     * With ACCESS_PLATFORM (section "IOMMU support"): the mapping that holds `iova`, whatever its
+     * size. VHU_ENOENT: there is none, or none that allows `perm`; the back-end's ring waits then
+     * until vhu_remote_map() tells of one. `self` is that of the ops, and it is called as they are,
+     * or when a back-end has gone, to find the used index of a ring. NULL: there is no IOMMU. What
+     * the back-end says of failed accesses goes to ops->iotlb_msg.
+     */
+    int (*translate)(void *self, uint64_t iova, uint8_t perm, vhu_mapping *out);
 } vhu_remote_options;
 
 /* All structures are copied. VHU_EINVAL, VHU_ENOMEM. */
@@ -144,19 +160,39 @@ VHU_API int vhu_remote_set_config(vhu_remote *remote, uint32_t offset, const voi
 VHU_API int vhu_remote_add_memory(vhu_remote *remote, const vhu_mem_region *region,
                                   vhu_handle handle);
 
-/* By guest address and size. VHU_ENOENT; VHU_ESTATE: a running ring lies in it. */
+/*
+ * By guest address and size. VHU_ENOENT; VHU_ESTATE: a running ring lies in it. With
+ * ACCESS_PLATFORM that is not known here: unmap it before.
+ */
 VHU_API int vhu_remote_remove_memory(vhu_remote *remote, uint64_t guest_addr, uint64_t size);
 
 /* All regions, for translating and for vhu_driver_ring_new(). Borrowed. */
 VHU_API const vhu_memory *vhu_remote_memory(const vhu_remote *remote);
 
+/* --- IOMMU --- */
+
+/*
+ * Tell of a mapping that the back-end may want, before it asks, or late. Does not wait, and may be
+ * called in `translate` and ops. Nothing happens while there is no back-end, or one without
+ * ACCESS_PLATFORM: it will ask. VHU_EINVAL: empty, wraps, or allows nothing; VHU_EFAULT: (part of)
+ * it lies in no region; or as a request's.
+ */
+VHU_API int vhu_remote_map(vhu_remote *remote, const vhu_mapping *mapping);
+
+/*
+ * These addresses do not mean any more what they did; `translate` says so already. When it returns,
+ * the back-end has let go of them, as far as it acknowledges (REPLY_ACK), and what it had begun by
+ * them is done. VHU_EINVAL: empty, or wraps; or as a request's.
+ */
+VHU_API int vhu_remote_unmap(vhu_remote *remote, uint64_t iova, uint64_t size);
+
 /* --- Rings --- */
 
 /*
- * Where a ring is, and its base: for a new one 0 or, if it is packed, VHU_PACKED_RING_BASE. The
- * features come first. Rings that were never set do not run. VHU_EINVAL: bad number, size, base,
- * alignment; VHU_EFAULT: a part does not lie in one region; VHU_ESTATE: running; VHU_EMFILE,
- * VHU_ENOMEM.
+ * Where a ring is (with ACCESS_PLATFORM, at which I/O virtual addresses), and its base: for a new
+ * one 0 or, if it is packed, VHU_PACKED_RING_BASE. The features come first. Rings that were never
+ * set do not run. VHU_EINVAL: bad number, size, base, alignment; VHU_EFAULT: a part does not lie in
+ * one region; VHU_ESTATE: running; VHU_EMFILE, VHU_ENOMEM.
  */
 VHU_API int vhu_remote_set_ring(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *layout,
                                 uint32_t base);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The VMM's end of the back channel: public face, and a handler for each back-end request. */
+#include "frontend_server.h"
+
 #include <stdlib.h>
-#include <vmm_vhost/frontend.h>
 
 #include "server.h"
 
@@ -9,6 +10,7 @@ struct vhu_frontend_server {
     vhu__server base; /* first: handlers get there from it */
     vhu_frontend_ops ops;
     void *self;
+    void *iotlb_self; /* of ops.iotlb_msg */
 };
 
 typedef struct vhu_frontend_server frontend;
@@ -29,7 +31,7 @@ static int iotlb_msg(frontend *f)
         return refuse(f, why);
     if (msg->type != VHU_IOTLB_MISS && msg->type != VHU_IOTLB_ACCESS_FAIL)
         return refuse(f, "neither a miss nor a failed access");
-    return f->ops.iotlb_msg(f->self, msg);
+    return f->ops.iotlb_msg(f->iotlb_self, msg);
 }
 
 static int config_changed(frontend *f)
@@ -164,10 +166,17 @@ int vhu_frontend_server_new(vhu_frontend_server **out, vhu_conn **conn, const vh
         return VHU_EINVAL;
     }
     vhu__server_init(&server->base, &role, conn, o.max_rings);
-    server->self = self;
+    server->self = server->iotlb_self = self;
     vhu_frontend_server_set_features(server, o.features, o.protocol_features);
     *out = server;
     return 0;
+}
+
+void vhu__frontend_server_take_iotlb(vhu_frontend_server *server,
+                                     int (*op)(void *self, const vhu_iotlb_msg *msg), void *self)
+{
+    server->ops.iotlb_msg = op;
+    server->iotlb_self = self;
 }
 
 void vhu_frontend_server_free(vhu_frontend_server *server)

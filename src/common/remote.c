@@ -11,8 +11,7 @@
 #include <vmm_vhost/listener.h>
 
 /* What the kit knows nothing of, or acknowledges by itself. */
-#define WITHHELD                                                                                   \
-    (VHU_BIT(VHU_F_PROTOCOL_FEATURES) | VHU_BIT(VHU_F_LOG_ALL) | VHU_BIT(VHU_F_ACCESS_PLATFORM))
+#define WITHHELD (VHU_BIT(VHU_F_PROTOCOL_FEATURES) | VHU_BIT(VHU_F_LOG_ALL))
 
 #define KIT_PROTOCOL                                                                               \
     (VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIG) |                     \
@@ -61,8 +60,9 @@ static int copy_options(vhu_remote *remote, const vhu_remote_options *options)
         return VHU_EINVAL;
     if (o->ops && !vhu__copy_sized(&remote->ops, sizeof(remote->ops), o->ops))
         return VHU_EINVAL;
-    o->features &= ~WITHHELD;
-    o->protocol_features |= KIT_PROTOCOL | (o->ops ? VHU_BIT(VHU_PF_BACKEND_REQ) : 0);
+    o->features &= ~(WITHHELD | (o->translate ? 0 : VHU_BIT(VHU_F_ACCESS_PLATFORM)));
+    o->protocol_features |=
+        KIT_PROTOCOL | (o->ops || o->translate ? VHU_BIT(VHU_PF_BACKEND_REQ) : 0);
     o->protocol_features &= ~o->withheld_protocol_features;
     return 0;
 }
@@ -186,7 +186,8 @@ static int open_channel(vhu_remote *remote)
     vhu_conn *conn = NULL;
     int r;
 
-    if (!remote->options.ops || !vhu__remote_has(remote, VHU_PF_BACKEND_REQ))
+    if (!(remote->options.ops || remote->options.translate) ||
+        !vhu__remote_has(remote, VHU_PF_BACKEND_REQ))
         return 0;
     r = vhu_conn_open_channel(&conn, &peer, vhu_backend_client_conn(remote->client),
                               &remote->connection);
@@ -196,6 +197,7 @@ static int open_channel(vhu_remote *remote)
     if (r < 0) {
         vhu__remote_fail(remote, r, "no channel for the back-end: %s", vhu_strerror(r));
     } else {
+        vhu__remote_answer_misses(remote);
         vhu_backend_client_attach(remote->client, remote->channel);
         r = vhu__remote_sent(remote, vhu_backend_client_set_backend_req_fd(remote->client, peer));
     }
@@ -243,6 +245,9 @@ static int negotiate(vhu_remote *remote, uint64_t *offered)
     if (r == 0)
         r = check_slots(remote);
     *offered &= remote->options.features;
+    /* A back-end that cannot ask would wait for ever. */
+    if (!vhu__remote_has(remote, VHU_PF_BACKEND_REQ))
+        *offered &= ~VHU_BIT(VHU_F_ACCESS_PLATFORM);
     if (r == 0)
         r = check_features(remote, *offered);
     if (r == 0)

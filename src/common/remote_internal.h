@@ -63,6 +63,15 @@ bool vhu__remote_has(const vhu_remote *remote, unsigned protocol_feature);
 /* Announce what has not been on this connection. */
 int vhu__remote_share_memory(vhu_remote *remote);
 
+/* Whether rings and buffers have I/O virtual addresses. */
+bool vhu__remote_has_iommu(const vhu_remote *remote);
+
+/* Have misses that come on the channel answered, if the VMM can. */
+void vhu__remote_answer_misses(vhu_remote *remote);
+
+/* Where the VMM has `len` bytes at an I/O virtual address, NULL unless they are one piece. */
+void *vhu__remote_at(const vhu_remote *remote, uint64_t iova, uint64_t len);
+
 /* Make a device run on that a back-end has left in the middle of it. On failure no ring runs. */
 int vhu__remote_resume(vhu_remote *remote);
 

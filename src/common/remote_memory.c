@@ -103,6 +103,9 @@ static bool holds(const vhu_mem_region *region, const vhu_ring_layout *layout)
 
 static bool is_in_use(const vhu_remote *remote, const vhu_mem_region *region)
 {
+    /* Then its parts may be anywhere, and move. */
+    if (vhu__remote_has_iommu(remote))
+        return false;
     for (uint32_t i = 0; remote->running && i < remote->options.num_rings; i++) {
         const vhu_ring_layout *layout = &remote->rings[i].layout;
 

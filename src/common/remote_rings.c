@@ -27,10 +27,13 @@ static int locate(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *l, v
     const uint64_t avail = packed ? sizeof(vhu__packed_event) : vhu__avail_bytes(l->num);
     const uint64_t used = packed ? sizeof(vhu__packed_event) : vhu__used_bytes(l->num);
 
-    *out = (vhu_vring_addr){.index = ring,
-                            .desc = user_addr(remote, l->desc, vhu__desc_bytes(l->num)),
-                            .avail = user_addr(remote, l->avail, avail),
-                            .used = user_addr(remote, l->used, used)};
+    *out = (vhu_vring_addr){.index = ring, .desc = l->desc, .avail = l->avail, .used = l->used};
+    /* The back-end asks where they are, now and whenever that changes. */
+    if (vhu__remote_has_iommu(remote))
+        return 0;
+    out->desc = user_addr(remote, l->desc, vhu__desc_bytes(l->num));
+    out->avail = user_addr(remote, l->avail, avail);
+    out->used = user_addr(remote, l->used, used);
     if (out->desc && out->avail && out->used)
         return 0;
     return vhu__remote_fail(remote, VHU_EFAULT, "ring %u does not lie in memory", ring);
@@ -265,7 +268,10 @@ static uint32_t lost_base(const vhu_remote *remote, const vhu__remote_ring *ring
 
     if (is_packed(remote))
         return ring->base;
-    used = vhu_memory_at(remote->memory, ring->layout.used, vhu__used_bytes(ring->layout.num));
+    if (vhu__remote_has_iommu(remote))
+        used = vhu__remote_at(remote, ring->layout.used, vhu__used_bytes(ring->layout.num));
+    else
+        used = vhu_memory_at(remote->memory, ring->layout.used, vhu__used_bytes(ring->layout.num));
     return used ? vhu__le16(vhu__load_acquire_u16(&used->idx)) : 0;
 }
 

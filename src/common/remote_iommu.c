@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The VMM's kit with a driver behind an IOMMU: translations as the back-end asks, or as they go. */
+#include <inttypes.h>
+
+#include "backend_client_internal.h"
+#include "frontend_server.h"
+#include "memory_internal.h"
+#include "remote_internal.h"
+
+bool vhu__remote_has_iommu(const vhu_remote *remote)
+{
+    return (remote->features & VHU_BIT(VHU_F_ACCESS_PLATFORM)) != 0;
+}
+
+/* Whether the back-end may know of any translation. */
+static bool is_told(const vhu_remote *remote)
+{
+    return vhu_remote_is_connected(remote) &&
+           (vhu_backend_client_features(remote->client) & VHU_BIT(VHU_F_ACCESS_PLATFORM)) != 0;
+}
+
+static bool is_mapping(const vhu_mapping *m)
+{
+    uint64_t last;
+
+    return m->size > 0 && vhu__add_u64(m->iova, m->size - 1, &last) &&
+           vhu__add_u64(m->guest_addr, m->size - 1, &last) && m->perm > 0 &&
+           m->perm <= VHU_IOTLB_RW;
+}
+
+/* The VMM's own word for it. */
+static int translate(vhu_remote *remote, uint64_t iova, uint8_t perm, vhu_mapping *out)
+{
+    int r = remote->options.translate(remote->options.self, iova, perm, out);
+
+    if (r < 0)
+        return r;
+    if (!is_mapping(out) || iova - out->iova >= out->size)
+        return vhu__remote_fail(remote, VHU_EINVAL, "no mapping of 0x%" PRIx64, iova);
+    return (out->perm & perm) == perm ? 0 : VHU_ENOENT;
+}
+
+/*
+ * Announce the part of a mapping that lies in the same region as the byte at `offset`. How many
+ * bytes that are from there on, 0 if it lies in none; VHU_E* in *status.
+ */
+static uint64_t announce(vhu_remote *remote, const vhu_mapping *m, uint64_t offset, int *status)
+{
+    const uint64_t at = m->guest_addr + offset;
+    vhu__window region;
+    uint64_t here = vhu__memory_look(remote->memory, &region, at, m->size - offset);
+    uint64_t back;
+    bool ack = remote->client->rpc.ack;
+
+    if (here == 0)
+        return 0;
+    back = at - (region.end - region.size);
+    back = offset < back ? offset : back;
+    /* The back-end uses it when it comes: there is nothing to wait for. */
+    vhu_backend_client_set_ack(remote->client, false);
+    *status = vhu__remote_sent(
+        remote,
+        vhu_backend_client_iotlb_msg(
+            remote->client,
+            &(vhu_iotlb_msg){.iova = m->iova + offset - back,
+                             .size = back + here,
+                             .user_addr = (uint64_t)(uintptr_t)vhu__window_at(&region, at) - back,
+                             .perm = m->perm,
+                             .type = VHU_IOTLB_UPDATE}));
+    vhu_backend_client_set_ack(remote->client, ack);
+    return here;
+}
+
+/* --- what the back-end says --- */
+
+/* What the VMM does not have is not answered: the back-end's ring waits. */
+static int on_iotlb_msg(void *self, const vhu_iotlb_msg *msg)
+{
+    vhu_remote *remote = self;
+    vhu_mapping m = {0};
+    int r = 0;
+
+    if (msg->type == VHU_IOTLB_ACCESS_FAIL)
+        return remote->ops.iotlb_msg ? remote->ops.iotlb_msg(remote->options.self, msg) : 0;
+    if (!is_told(remote) || translate(remote, msg->iova, msg->perm, &m) < 0)
+        return 0;
+    announce(remote, &m, msg->iova - m.iova, &r);
+    return r;
+}
+
+void vhu__remote_answer_misses(vhu_remote *remote)
+{
+    if (remote->options.translate)
+        vhu__frontend_server_take_iotlb(remote->channel, on_iotlb_msg, remote);
+}
+
+/* --- what the VMM says --- */
+
+int vhu_remote_map(vhu_remote *remote, const vhu_mapping *mapping)
+{
+    uint64_t offset = 0;
+    int r = 0;
+
+    if (!is_mapping(mapping))
+        return vhu__remote_fail(remote, VHU_EINVAL, "no mapping: 0x%" PRIx64 " bytes at 0x%" PRIx64,
+                                mapping->size, mapping->iova);
+    if (!is_told(remote))
+        return 0;
+    while (r == 0 && offset < mapping->size) {
+        uint64_t here = announce(remote, mapping, offset, &r);
+
+        if (here == 0)
+            return vhu__remote_fail(remote, VHU_EFAULT, "0x%" PRIx64 " is mapped to no memory",
+                                    mapping->iova + offset);
+        offset += here;
+    }
+    return r;
+}
+
+int vhu_remote_unmap(vhu_remote *remote, uint64_t iova, uint64_t size)
+{
+    const vhu_iotlb_msg msg = {.iova = iova, .size = size, .type = VHU_IOTLB_INVALIDATE};
+    uint64_t last;
+
+    if (size == 0 || !vhu__add_u64(iova, size - 1, &last))
+        return vhu__remote_fail(remote, VHU_EINVAL, "no range: 0x%" PRIx64 " bytes at 0x%" PRIx64,
+                                size, iova);
+    if (!is_told(remote))
+        return 0;
+    return vhu__remote_sent(remote, vhu_backend_client_iotlb_msg(remote->client, &msg));
+}
+
+void *vhu__remote_at(const vhu_remote *remote, uint64_t iova, uint64_t len)
+{
+    vhu_mapping m = {0};
+
+    if (!remote->options.translate(remote->options.self, iova, VHU_IOTLB_RO, &m) &&
+        is_mapping(&m) && iova - m.iova < m.size && len <= m.size - (iova - m.iova))
+        return vhu_memory_at(remote->memory, m.guest_addr + (iova - m.iova), len);
+    return NULL;
+}

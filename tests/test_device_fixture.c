@@ -172,6 +172,7 @@ kit *kit_new(const kit_options *options)
                                        .num_rings = options->rings,
                                        .serve_disabled = options->serve_disabled,
                                        .no_inflight = options->no_inflight,
+                                       .inband = options->inband,
                                        .log = on_log,
                                        .log_arg = k};
 

@@ -234,7 +234,7 @@ static void test_sleeps(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
-        const uv_kit_options options = {i + 1, 4, i % 2 ? 50 : 0, 0, 0};
+        const uv_kit_options options = {.workers = i + 1, .rings = 4, .spin_us = i % 2 ? 50 : 0};
         uv_kit *k = uv_kit_new(&options, 0);
 
         uv_kit_expect_sleep(k);

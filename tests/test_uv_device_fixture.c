@@ -110,7 +110,8 @@ uv_kit *uv_kit_bare(const uv_kit_options *options)
 
 int uv_kit_make(uv_kit *k, const uv_kit_options *options)
 {
-    const vhu_device_options device = {.size = sizeof(device), .num_rings = options->rings};
+    const vhu_device_options device = {
+        .size = sizeof(device), .num_rings = options->rings, .inband = options->inband};
     const vhu_uv_device_options uv = {.size = sizeof(uv),
                                       .num_workers = options->workers,
                                       .spin_us = options->spin_us,

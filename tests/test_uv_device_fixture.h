@@ -45,6 +45,7 @@ typedef struct uv_kit_options {
     unsigned spin_us;
     size_t regions; /* 0: one */
     size_t spare;   /* of these, without rings */
+    bool inband;
 } uv_kit_options;
 
 /* A loop, and options for a device on it; no device yet. */

@@ -147,7 +147,7 @@ static void test_each_change(void **state)
 
     (void)state;
     for (size_t i = 0; i < NUM_CHANGES; i++) {
-        uv_kit *k = start(&(uv_kit_options){2, 3, i % 2 ? 50 : 0, 0, 0});
+        uv_kit *k = start(&(uv_kit_options){.workers = 2, .rings = 3, .spin_us = i % 2 ? 50 : 0});
         uv_driver drivers[FRONTEND_RINGS];
 
         atomic_store(&k->echo.later, i % 2 == 0);
@@ -165,8 +165,10 @@ static void test_each_change(void **state)
 static void test_all_changes(void **state)
 {
     static const uv_kit_options cases[] = {
-        {1, 1, 0, 0, 0}, {1, 8, 0, 0, 0},  {2, 2, 50, 0, 0}, {2, 8, 0, 0, 0},
-        {3, 4, 0, 0, 0}, {3, 8, 50, 0, 0}, {4, 8, 0, 0, 0},  {4, 4, 50, 0, 0},
+        {.workers = 1, .rings = 1, .spin_us = 0},  {.workers = 1, .rings = 8, .spin_us = 0},
+        {.workers = 2, .rings = 2, .spin_us = 50}, {.workers = 2, .rings = 8, .spin_us = 0},
+        {.workers = 3, .rings = 4, .spin_us = 0},  {.workers = 3, .rings = 8, .spin_us = 50},
+        {.workers = 4, .rings = 8, .spin_us = 0},  {.workers = 4, .rings = 4, .spin_us = 50},
     };
     uint32_t random = 1;
 
@@ -257,7 +259,8 @@ static void test_deaths(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 8; i++) {
-        uv_kit *k = uv_kit_started(&(uv_kit_options){i % 4 + 1, 4, i % 2 ? 50 : 0, 0, 0});
+        uv_kit *k = uv_kit_started(
+            &(uv_kit_options){.workers = i % 4 + 1, .rings = 4, .spin_us = i % 2 ? 50 : 0});
 
         atomic_store(&k->echo.later, true);
         for (uint32_t n = 0; n < 10; n++) {

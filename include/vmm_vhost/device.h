@@ -84,11 +84,18 @@ typedef struct vhu_device_options {
      * is taken once more by the next: a device does nothing for that, but may see a request twice.
      */
     bool no_inflight;
+    /*
+     * Offer notifications as messages (protocol feature INBAND_NOTIFICATIONS) to front-ends that
+     * want to know of each one, such as those that simulate time. Much slower than events, and
+     * some front-ends take it when they could do without.
+     */
+    bool inband;
 } vhu_device_options;
 
 /* What the connection's thread may have to wait for besides the connection. */
 typedef enum vhu_device_wait {
     VHU_DEVICE_STATE, /* the pipe that the state goes over */
+    VHU_DEVICE_CHANNEL, /* the back channel, until the front-end reads */
     VHU_DEVICE_WAITS
 } vhu_device_wait;
 

@@ -112,15 +112,17 @@ void vhu__device_start_rings(vhu_device *device, uint32_t first, uint32_t count)
         if (r == 0)
             continue;
         vhu__device_log(device, VHU_LOG_ERROR, "ring %u does not start: %s", i, vhu_strerror(r));
-        if (ring->err)
-            vhu_event_signal(ring->err);
+        vhu__ring_signal(ring, VHU_VRING_ERR);
     }
 }
 
 static int conclude(vhu_device *device, const vhu__change *c)
 {
-    int r = c->apply(device, c);
+    int r;
 
+    /* No ring that has parked speaks after the reply. */
+    vhu__device_speak(device);
+    r = c->apply(device, c);
     vhu__device_start_rings(device, c->first, c->count);
     return r;
 }
@@ -155,6 +157,7 @@ static int make_rings(vhu_device *device)
         atomic_init(&ring->next_call, NULL);
         atomic_init(&ring->next_err, NULL);
         atomic_init(&ring->wait.state, VHU__WAIT_NONE);
+        atomic_init(&ring->unsaid, 0);
     }
     for (uint32_t i = 0; i < n; i++) {
         int r = vhu_queue_new(&device->rings[i].queue);
@@ -206,6 +209,7 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
     device->self = self;
     device->executor_arg = executor_arg;
     device->transfer_result = VHU_ESTATE;
+    atomic_init(&device->unsaid, false);
     for (size_t i = 0; i < VHU_DEVICE_WAITS; i++)
         device->also[i].handle = VHU_NO_HANDLE;
     device->backend_ops = vhu__device_ops;
@@ -217,6 +221,8 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
         device->backend_ops.get_inflight_fd = NULL;
     if (!device->ops.save_state || !device->ops.load_state || !can_watch(device))
         device->backend_ops.set_device_state_fd = NULL;
+    if (!device->options.inband || !can_watch(device))
+        device->backend_ops.vring_kick = NULL;
     r = vhu_memory_new(&device->memory);
     if (r == 0 && (device->options.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)))
         r = vhu__iotlb_new(&device->iotlb);
@@ -275,8 +281,7 @@ int vhu_device_disconnect(vhu_device *device, void (*done)(void *arg), void *arg
     vhu__device_state_forget(device);
     vhu_backend_server_free(device->server);
     device->server = NULL;
-    vhu_frontend_client_free(device->channel);
-    device->channel = NULL;
+    vhu__device_close_channel(device);
     device->leaving = true;
     device->left = done;
     device->left_arg = arg;
@@ -295,6 +300,7 @@ static void leave(vhu_device *device)
     device->inflight = NULL;
     vhu__iotlb_clear(device->iotlb);
     device->features = 0;
+    device->inband = false;
     device->leaving = false;
     if (device->left)
         device->left(device->left_arg);
@@ -332,4 +338,5 @@ void vhu_device_settle(vhu_device *device)
     if (device->server)
         vhu__device_ask(device);
     vhu__device_state_settle(device);
+    vhu__device_speak(device);
 }

@@ -51,6 +51,7 @@ struct vhu_ring {
     vhu__mailbox next_call;
     vhu__mailbox next_err;
     vhu__wait wait;
+    atomic_uint unsaid; /* by vhu_vring_event: to be said on the channel */
 
     /* Whose the phase says. */
     vhu_queue *queue;
@@ -104,6 +105,8 @@ struct vhu_device {
     vhu__dirty_log *log;     /* likewise; in use with VHU_F_LOG_ALL alone */
     vhu_event *log_event;    /* likewise; may be NULL */
     vhu__iotlb *iotlb;       /* NULL: the device does not offer ACCESS_PLATFORM */
+    bool inband;             /* likewise: a ring without an event uses messages */
+    atomic_bool unsaid;      /* of any ring */
     vhu_ring *rings;
 
     /* The connection's thread's own. */
@@ -196,6 +199,18 @@ void vhu__device_state_forget(vhu_device *device);
 int vhu__device_set_state_fd(void *self, const vhu_device_state *state, vhu_handle *handle,
                              vhu_handle *reply);
 int vhu__device_check_state(void *self);
+
+/* --- notifications --- */
+
+/* Where the phase says: tell the driver (VHU_VRING_CALL, VHU_VRING_ERR), if that can be done. */
+void vhu__ring_signal(vhu_ring *ring, vhu_vring_event which);
+
+/* On the connection's thread: send what rings have to say on the channel; and free that. */
+void vhu__device_speak(vhu_device *device);
+void vhu__device_close_channel(vhu_device *device);
+
+/* vhu_backend_ops.vring_kick */
+int vhu__device_vring_kick(void *self, uint32_t index);
 
 /* The kit's requests; `self` is the vhu_device. */
 extern const vhu_backend_ops vhu__device_ops;

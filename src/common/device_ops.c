@@ -58,6 +58,14 @@ static int apply_remove(vhu_device *device, const vhu__change *c)
     return log_memory(device, "removed", c->regions, r);
 }
 
+static int apply_inband(vhu_device *device, const vhu__change *c)
+{
+    device->inband = c->value != 0;
+    for (uint32_t i = 0; !device->inband && i < device->options.num_rings; i++)
+        atomic_store_explicit(&device->rings[i].unsaid, 0, memory_order_relaxed);
+    return 0;
+}
+
 static int apply_num(vhu_device *device, const vhu__change *c)
 {
     device->rings[c->first].num = (uint32_t)c->value;
@@ -80,11 +88,13 @@ static int apply_base(vhu_device *device, const vhu__change *c)
 static int apply_kick(vhu_device *device, const vhu__change *c)
 {
     vhu_ring *ring = &device->rings[c->first];
-    vhu_event *kick;
+    vhu_event *kick = NULL;
     vhu_event *before = ring->kick;
     bool was_started = ring->started;
-    int r = vhu_event_adopt_wait(&kick, c->handles);
+    int r = 0;
 
+    if (*c->handles != VHU_NO_HANDLE)
+        r = vhu_event_adopt_wait(&kick, c->handles);
     if (r < 0)
         return r;
     ring->kick = kick;
@@ -174,6 +184,17 @@ static int get_protocol_features(void *self, uint64_t *features)
     (void)self;
     *features &= ~(VHU_BIT(VHU_PF_BACKEND_SEND_FD) | VHU_BIT(VHU_PF_HOST_NOTIFIER));
     return 0;
+}
+
+/* A front-end that has it may still give events to some of its rings. */
+static int set_protocol_features(void *self, uint64_t features)
+{
+    vhu_device *device = self;
+    bool inband = (features & VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS)) != 0;
+
+    if (inband == device->inband)
+        return 0;
+    return change_all(device, (vhu__change){.apply = apply_inband, .value = inband});
 }
 
 static int get_features(void *self, uint64_t *features)
@@ -280,7 +301,7 @@ static int set_vring_event(void *self, uint32_t ring, vhu_vring_event which, vhu
     int r = 0;
 
     /* Without one the ring would have to be polled for ever. */
-    if (which == VHU_VRING_KICK && *handle == VHU_NO_HANDLE)
+    if (which == VHU_VRING_KICK && *handle == VHU_NO_HANDLE && !device->inband)
         return VHU_ENOSYS;
     if (which == VHU_VRING_KICK)
         return change_ring(device, ring, (vhu__change){.apply = apply_kick, .handles = handle});
@@ -306,9 +327,10 @@ static int set_backend_channel(void *self, vhu_conn **channel)
     if (r < 0)
         return r;
     vhu_frontend_client_set_ack(client, false);
-    vhu_frontend_client_free(device->channel);
+    vhu__device_close_channel(device);
     device->channel = client;
     vhu__device_ask_again(device);
+    vhu__device_speak(device);
     return 0;
 }
 
@@ -366,6 +388,7 @@ const vhu_backend_ops vhu__device_ops = {
     .get_vring_base = get_vring_base,
     .set_vring_event = set_vring_event,
     .get_protocol_features = get_protocol_features,
+    .set_protocol_features = set_protocol_features,
     .get_queue_num = get_queue_num,
     .set_vring_enable = set_vring_enable,
     .set_backend_channel = set_backend_channel,
@@ -375,6 +398,7 @@ const vhu_backend_ops vhu__device_ops = {
     .get_inflight_fd = get_inflight_fd,
     .set_inflight_fd = set_inflight_fd,
     .reset_device = reset_device,
+    .vring_kick = vhu__device_vring_kick,
     .get_max_mem_slots = get_max_mem_slots,
     .add_mem_reg = add_mem_reg,
     .rem_mem_reg = rem_mem_reg,

@@ -47,8 +47,7 @@ static void report_if_broken(vhu_ring *ring)
         return;
     ring->broken = true;
     vhu__device_log(ring->device, VHU_LOG_ERROR, "ring %u: %s", ring->index, error);
-    if (ring->err)
-        vhu_event_signal(ring->err);
+    vhu__ring_signal(ring, VHU_VRING_ERR);
 }
 
 /* --- phases --- */
@@ -104,8 +103,7 @@ static void watch(vhu_ring *ring)
         return;
     vhu__device_log(device, VHU_LOG_ERROR, "ring %u: its kick cannot be waited for: %s",
                     ring->index, vhu_strerror(r));
-    if (ring->err)
-        vhu_event_signal(ring->err);
+    vhu__ring_signal(ring, VHU_VRING_ERR);
 }
 
 static void unwatch(vhu_ring *ring)
@@ -127,8 +125,7 @@ static void begin(vhu_ring *ring)
     ring->live = true;
     /* Whoever served the ring before may have died while it was quiet, or before it called. */
     ring->quiet = true;
-    if (ring->call)
-        vhu_event_signal(ring->call);
+    vhu__ring_signal(ring, VHU_VRING_CALL);
     ring->stalled = false;
     ring->broken = false;
     watch(ring);
@@ -194,8 +191,8 @@ bool vhu__ring_step(vhu_ring *ring)
     int starting = VHU__STARTING;
 
     /* A call may have gone to the old event after the driver's last look at it. */
-    if (phase != VHU__PARKED && collect_events(ring) && ring->call)
-        vhu_event_signal(ring->call);
+    if (phase != VHU__PARKED && collect_events(ring))
+        vhu__ring_signal(ring, VHU_VRING_CALL);
     switch (phase) {
     case VHU__PARKED:
         return false;
@@ -238,6 +235,7 @@ void vhu__ring_release(vhu_ring *ring)
     vhu_event_free(ring->call);
     vhu_event_free(ring->err);
     ring->call = ring->err = NULL;
+    atomic_store_explicit(&ring->unsaid, 0, memory_order_relaxed);
 }
 
 /* --- a worker's turn --- */
@@ -361,8 +359,8 @@ void vhu_ring_complete(vhu_ring *ring, const vhu_chain *chains, uint32_t n)
 
 void vhu_ring_flush(vhu_ring *ring)
 {
-    if (vhu_queue_needs_call(ring->queue) && ring->call)
-        vhu_event_signal(ring->call);
+    if (vhu_queue_needs_call(ring->queue))
+        vhu__ring_signal(ring, VHU_VRING_CALL);
     if (vhu__unlikely(ring->logged))
         vhu__log_tell(ring);
 }

@@ -266,6 +266,24 @@ unsigned frontend_answer(frontend *f)
     return n;
 }
 
+uint32_t frontend_recv_inband(frontend *f, uint32_t *ring)
+{
+    frontend_message m = {.have = 0};
+    vhu_msg_header header;
+    vhu_vring_state vring;
+
+    /* A message this small comes whole. */
+    if (recv_rest(f->channel, &m) != 0)
+        return 0;
+    memcpy(&header, m.bytes, sizeof(header));
+    assert_int_equal(header.size, sizeof(vring));
+    assert_int_equal(header.flags, VHU_VERSION_1);
+    memcpy(&vring, m.bytes + sizeof(header), sizeof(vring));
+    assert_int_equal(vring.num, 0);
+    *ring = vring.index;
+    return header.request;
+}
+
 int64_t frontend_request(frontend *f, uint32_t request, const void *payload, uint32_t size,
                          const vhu_handle *handles, size_t n)
 {

@@ -124,6 +124,8 @@ vhu_msg_header frontend_recv_channel(frontend *f);
 unsigned frontend_answer(frontend *f);
 /* IOTLB_MSG: an update to what the guest has there, or an invalidation. */
 int64_t frontend_iotlb(frontend *f, uint8_t type, uint64_t iova, uint64_t size, uint8_t perm);
+/* VRING_CALL or VRING_ERR, which carry a ring's number: the request, 0 if there is none now. */
+uint32_t frontend_recv_inband(frontend *f, uint32_t *ring);
 /* No reply is there now. One that is there is received. */
 bool frontend_is_silent(frontend *f);
 

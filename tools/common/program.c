@@ -89,6 +89,8 @@ static size_t gather_rows(struct option_row *all, struct program_settings *setti
          "threads (one for each queue, at most one for each processor)", 1, VHU_MAX_RINGS},
         {"spin-us", OPTION_NUMBER, &settings->spin_us, "N",
          "microseconds to look for more before sleeping (50)", 0, 1000000},
+        {"inband", OPTION_FLAG, &settings->inband, NULL,
+         "offer kicks and calls as messages, to front-ends that simulate time", 0, 0},
         {"print-capabilities", OPTION_FLAG, capabilities, NULL,
          "print what this program can do, as JSON", 0, 0},
         {"verbose", OPTION_FLAG, &settings->verbose, NULL,
@@ -242,6 +244,7 @@ static int start_device(struct program *program, const struct program_device *de
     const vhu_device_options options = {.size = sizeof options,
                                         .features = device->features | VHU_QUEUE_FEATURES,
                                         .num_rings = settings->num_queues,
+                                        .inband = settings->inband,
                                         .log = on_log,
                                         .log_arg = program};
     const vhu_uv_device_options uv_options = {.size = sizeof uv_options,

@@ -35,6 +35,7 @@ struct program_settings {
     unsigned num_queues;
     unsigned workers; /* after program_parse() 1 .. num_queues */
     unsigned spin_us;
+    bool inband;
     bool verbose;
     bool help;
     bool version;

@@ -173,6 +173,7 @@ kit *kit_new(const kit_options *options)
                                        .serve_disabled = options->serve_disabled,
                                        .no_inflight = options->no_inflight,
                                        .inband = options->inband,
+                                       .host_notifiers = options->host_notifiers,
                                        .log = on_log,
                                        .log_arg = k};
 

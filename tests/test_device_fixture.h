@@ -37,6 +37,7 @@ typedef struct kit_options {
     uint64_t features; /* besides FRONTEND_FEATURES */
     uint32_t size;     /* descriptors of a ring; 0: 16 */
     bool no_inflight;
+    bool host_notifiers;
     bool inband;
     const vhu_device_ops *ops; /* NULL: echo_ops; their `self` is the kit's echo */
 } kit_options;

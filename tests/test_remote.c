@@ -82,6 +82,81 @@ static void test_configuration(void **state)
     guest_close(&g);
 }
 
+/* Only who asks for it gets one, and only a device that has one gives it. */
+static void test_host_notifier(void **state)
+{
+    static const struct {
+        bool gives;
+        uint64_t withheld;
+        unsigned given;
+    } rows[] = {{true, 0, 1}, {true, VHU_BIT(VHU_PF_HOST_NOTIFIER), 0}, {false, 0, 0}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const vhu_remote_options options = {.withheld_protocol_features = rows[i].withheld};
+        const uint8_t byte = 0;
+        guest g;
+
+        guest_open(&g, &options);
+        g.script->gives_notifier = rows[i].gives;
+        assert_int_equal(guest_connect(&g), 0);
+        assert_int_equal(vhu_remote_set_config(g.remote, 0, &byte, 1), 0);
+        while (g.config_changes == 0) {
+            assert_int_equal(vhu_conn_wait(vhu_remote_channel(g.remote), 60000), 0);
+            assert_int_equal(vhu_remote_serve(g.remote), 0);
+        }
+        assert_int_equal(g.notifiers, rows[i].given);
+        assert_int_equal(g.notifier_ring, rows[i].given ? 1 : 0);
+        assert_int_equal(g.notifier_size, rows[i].given ? 4096 : 0);
+        assert_int_equal(g.notifier_offset, rows[i].given ? 4096 : 0);
+        guest_close(&g);
+    }
+}
+
+static uint64_t status_of(guest *g)
+{
+    uint64_t status = UINT64_MAX;
+
+    assert_int_equal(vhu_backend_client_get_status(vhu_remote_client(g->remote), &status), 0);
+    return status;
+}
+
+/* As the driver would have it: with the features, when it runs, and 0 when it has stopped. */
+static void test_status(void **state)
+{
+    const vhu_remote_options without = {.withheld_protocol_features = VHU_BIT(VHU_PF_STATUS)};
+    uint64_t status;
+    guest g;
+
+    (void)state;
+    guest_open(&g, NULL);
+    assert_int_equal(guest_connect(&g), 0);
+    assert_int_equal(status_of(&g), 0);
+    assert_int_equal(guest_add_memory(&g), 0);
+    guest_set_rings(&g);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(vhu_remote_start(g.remote), 0);
+        assert_int_equal(status_of(&g), 0xf);
+        guest_exercise(&g);
+        assert_int_equal(vhu_remote_stop(g.remote), 0);
+        assert_int_equal(status_of(&g), 0);
+    }
+    assert_int_equal(vhu_remote_start(g.remote), 0);
+    guest_kill_backend(&g);
+    vhu_remote_disconnect(g.remote);
+    assert_int_equal(guest_connect(&g), 0);
+    assert_int_equal(status_of(&g), 0xf);
+    assert_int_equal(vhu_remote_reset(g.remote), 0);
+    assert_int_equal(status_of(&g), 0);
+    guest_close(&g);
+
+    guest_open(&g, &without);
+    guest_start(&g);
+    assert_int_equal(vhu_backend_client_get_status(vhu_remote_client(g.remote), &status),
+                     VHU_ENOSYS);
+    guest_close(&g);
+}
+
 static void test_memory_while_running(void **state)
 {
     static const uint64_t withheld[] = {0, SLOTS};
@@ -347,6 +422,8 @@ int main(int argc, char **argv)
         leakcheck_test(test_echo),
         leakcheck_test(test_reset),
         leakcheck_test(test_configuration),
+        leakcheck_test(test_host_notifier),
+        leakcheck_test(test_status),
         leakcheck_test(test_memory_while_running),
         leakcheck_test(test_memory_refused),
         leakcheck_test(test_events_of_the_vmm),

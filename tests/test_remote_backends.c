@@ -413,18 +413,21 @@ static void test_each_refusal(void **state)
         FAKE_set_features,    FAKE_set_mem_table,         FAKE_add_mem_reg,
         FAKE_set_inflight_fd, FAKE_set_vring_num,         FAKE_set_vring_base,
         FAKE_set_vring_addr,  FAKE_set_vring_event,       FAKE_set_vring_enable,
+        FAKE_set_status,
     };
     guest g;
 
     (void)state;
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         bool slots = ops[i] == FAKE_add_mem_reg || ops[i] == FAKE_get_max_mem_slots;
+        bool status = ops[i] == FAKE_set_status;
 
         guest_open(&g, NULL);
         assert_int_equal(guest_add_memory(&g), 0);
         guest_set_rings(&g);
         be_fake(&g);
         g.script->fake.protocol_features |= slots ? SLOTS : 0;
+        g.script->fake.protocol_features |= status ? VHU_BIT(VHU_PF_STATUS) : 0;
         g.script->fake.result[ops[i]] = VHU_EINVAL;
         if (bring_up(&g) == 0)
             fail_msg("%s failed and nobody saw it", fake_op_name(ops[i]));

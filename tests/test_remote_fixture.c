@@ -106,6 +106,16 @@ static void wait_for_work(device *d)
     vhu_wait_any(waits, 1 + GUEST_RINGS, -1);
 }
 
+static void give_notifier(device *d)
+{
+    vhu_shm *page;
+
+    if (!d->script->gives_notifier || vhu_shm_new(&page, 8192) < 0)
+        return;
+    vhu_device_set_host_notifier(d->device, 1, 4096, 4096, vhu_shm_handle(page));
+    vhu_shm_free(page);
+}
+
 static void turn(device *d)
 {
     if (!d->device)
@@ -115,8 +125,10 @@ static void turn(device *d)
     while (vhu_device_poll(d->device, 0))
         continue;
     vhu_device_settle(d->device);
-    if (d->config_set)
+    if (d->config_set) {
+        give_notifier(d);
         vhu_device_config_changed(d->device);
+    }
     d->config_set = false;
 }
 
@@ -186,7 +198,8 @@ static int serve_new(backend_script *script, vhu_conn **conn)
                                         .features =
                                             script->iommu ? VHU_BIT(VHU_F_ACCESS_PLATFORM) : 0,
                                         .num_rings = GUEST_RINGS,
-                                        .no_inflight = script->no_inflight};
+                                        .no_inflight = script->no_inflight,
+                                        .host_notifiers = script->gives_notifier};
     device d = {.script = script};
     int r;
 
@@ -258,10 +271,25 @@ static int iotlb_msg(void *self, const vhu_iotlb_msg *msg)
     return 0;
 }
 
+static int vring_host_notifier(void *self, uint32_t ring, uint64_t size, uint64_t offset,
+                               vhu_handle *handle)
+{
+    guest *g = self;
+
+    assert_int_not_equal(*handle, VHU_NO_HANDLE);
+    g->notifier_ring = ring;
+    g->notifier_size = size;
+    g->notifier_offset = offset;
+    g->notifiers++;
+    return 0;
+}
+
 void guest_open(guest *g, const vhu_remote_options *options)
 {
-    const vhu_frontend_ops ops = {
-        .size = sizeof(ops), .iotlb_msg = iotlb_msg, .config_changed = config_changed};
+    const vhu_frontend_ops ops = {.size = sizeof(ops),
+                                  .iotlb_msg = iotlb_msg,
+                                  .config_changed = config_changed,
+                                  .vring_host_notifier = vring_host_notifier};
     vhu_remote_options o = options ? *options : (vhu_remote_options){0};
 
     memset(g, 0, sizeof(*g));

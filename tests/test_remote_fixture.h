@@ -31,6 +31,7 @@ typedef struct backend_script {
     uint32_t num_messages; /* leave in the middle of this one, counted from 1; 0: never */
     bool no_inflight;      /* it offers no in-flight area */
     bool iommu;            /* it offers ACCESS_PLATFORM */
+    bool gives_notifier;   /* of ring 1, when the configuration was set */
     bool keeps;            /* do num_done requests, then take and keep */
     uint32_t num_done;
     _Atomic uint32_t taken;
@@ -50,6 +51,10 @@ typedef struct guest {
     uint64_t data; /* guest address of 32 bytes for each slot of each ring */
     unsigned config_changes;
     unsigned failed_accesses;
+    uint32_t notifier_ring; /* as the last one was given */
+    uint64_t notifier_size;
+    uint64_t notifier_offset;
+    unsigned notifiers;
 } guest;
 
 /* A back-end is the test's program started once more, with an argument; it ends in here. */

@@ -69,6 +69,20 @@ typedef struct vhu_device_ops {
      */
     int (*save_state)(void *self, uint64_t offset, void *buf, size_t len);
     int (*load_state)(void *self, uint64_t offset, const void *buf, size_t len);
+
+    /* On the connection's thread, as in vhu_backend_ops but for `reset`; rings may be running. */
+
+    /*
+     * RESET_DEVICE: what rings and features were is forgotten, and all rings are parked. Forget
+     * whatever else the driver has set.
+     */
+    void (*reset)(void *self);
+    /* NULL: refused, and RARP, NET_MTU and CRYPTO_SESSION are not offered without their ops. */
+    int (*send_rarp)(void *self, const uint8_t mac[6]);
+    int (*net_set_mtu)(void *self, uint64_t mtu);
+    int (*create_crypto_session)(void *self, const void *params, uint32_t len, int64_t *id);
+    int (*close_crypto_session)(void *self, uint64_t id);
+    int (*gpu_set_socket)(void *self, vhu_handle *handle);
 } vhu_device_ops;
 
 typedef struct vhu_device_options {
@@ -90,11 +104,13 @@ typedef struct vhu_device_options {
      * some front-ends take it when they could do without.
      */
     bool inband;
+    /* The device has host notifiers to give: offer HOST_NOTIFIER and BACKEND_SEND_FD. */
+    bool host_notifiers;
 } vhu_device_options;
 
 /* What the connection's thread may have to wait for besides the connection. */
 typedef enum vhu_device_wait {
-    VHU_DEVICE_STATE, /* the pipe that the state goes over */
+    VHU_DEVICE_STATE,   /* the pipe that the state goes over */
     VHU_DEVICE_CHANNEL, /* the back channel, until the front-end reads */
     VHU_DEVICE_WAITS
 } vhu_device_wait;
@@ -157,6 +173,15 @@ VHU_API bool vhu_device_is_idle(const vhu_device *device);
  * VHU_ESTATE if nobody is connected, or why sending failed. On the connection's thread.
  */
 VHU_API int vhu_device_config_changed(vhu_device *device);
+
+/*
+ * Give the driver memory of the device's own to write to instead of kicking a ring
+ * (VRING_HOST_NOTIFIER_MSG): `size` bytes at `offset` of the object of `handle`, which stays the
+ * caller's. VHU_NO_HANDLE, with both 0: from now on there is none. VHU_EINVAL: no such ring; else
+ * as above, VHU_ENOSYS also if the front-end takes none. On the connection's thread.
+ */
+VHU_API int vhu_device_set_host_notifier(vhu_device *device, uint32_t ring, uint64_t size,
+                                         uint64_t offset, vhu_handle handle);
 
 /*
  * On the connection's thread, after `notify` and when what watch_also was told of is ready: go on

@@ -153,6 +153,16 @@ enum {
 /* The mask of a bit number, for features of either kind. */
 #define VHU_BIT(number) (UINT64_C(1) << (number))
 
+/* Bits of SET_STATUS and GET_STATUS (virtio: 2.1 "Device Status Field"). */
+enum {
+    VHU_STATUS_ACKNOWLEDGE = 0x1,
+    VHU_STATUS_DRIVER = 0x2,
+    VHU_STATUS_DRIVER_OK = 0x4,
+    VHU_STATUS_FEATURES_OK = 0x8,
+    VHU_STATUS_NEEDS_RESET = 0x40,
+    VHU_STATUS_FAILED = 0x80
+};
+
 /* Section "A vring state description": index and a number that depends on the request. */
 typedef struct vhu_vring_state {
     uint32_t index;

@@ -213,10 +213,7 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
     for (size_t i = 0; i < VHU_DEVICE_WAITS; i++)
         device->also[i].handle = VHU_NO_HANDLE;
     device->backend_ops = vhu__device_ops;
-    if (!device->ops.get_config)
-        device->backend_ops.get_config = NULL;
-    if (!device->ops.set_config)
-        device->backend_ops.set_config = NULL;
+    vhu__device_add_requests(device);
     if (device->options.no_inflight)
         device->backend_ops.get_inflight_fd = NULL;
     if (!device->ops.save_state || !device->ops.load_state || !can_watch(device))
@@ -301,27 +298,10 @@ static void leave(vhu_device *device)
     vhu__iotlb_clear(device->iotlb);
     device->features = 0;
     device->inband = false;
+    device->status = 0;
     device->leaving = false;
     if (device->left)
         device->left(device->left_arg);
-}
-
-int vhu_device_config_changed(vhu_device *device)
-{
-    vhu_frontend_client *channel = device->channel;
-    int r;
-
-    if (!device->server)
-        return VHU_ESTATE;
-    if (!channel)
-        return VHU_ENOSYS;
-    vhu_frontend_client_set_features(channel, vhu_backend_server_features(device->server),
-                                     vhu_backend_server_protocol_features(device->server));
-    r = vhu_frontend_client_config_changed(channel);
-    if (r == 0)
-        r = vhu_frontend_client_finish(channel);
-    /* What the front-end does not read yet is queued. */
-    return r == VHU_EAGAIN ? 0 : r;
 }
 
 void vhu_device_settle(vhu_device *device)

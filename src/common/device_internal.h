@@ -20,6 +20,7 @@
 #include "atomic.h"
 #include "dirty_log.h"
 #include "inflight.h"
+#include "server.h"
 #include "util.h"
 
 typedef enum vhu__phase { VHU__PARKED, VHU__STARTING, VHU__RUNNING, VHU__STOPPING } vhu__phase;
@@ -112,6 +113,7 @@ struct vhu_device {
     /* The connection's thread's own. */
     vhu_backend_ops backend_ops;
     vhu_backend_server *server;
+    uint64_t status;              /* as of SET_STATUS */
     vhu_frontend_client *channel; /* for requests of our own; NULL: the front-end gave none */
     bool leaving;
     void (*left)(void *arg);
@@ -214,6 +216,9 @@ int vhu__device_vring_kick(void *self, uint32_t index);
 
 /* The kit's requests; `self` is the vhu_device. */
 extern const vhu_backend_ops vhu__device_ops;
+
+/* Add those to backend_ops that the device knows by an op of its own. */
+void vhu__device_add_requests(vhu_device *device);
 
 void vhu__device_log(vhu_device *device, vhu_log_level level, const char *format, ...)
     VHU__PRINTF(3, 4);

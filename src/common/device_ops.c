@@ -160,6 +160,9 @@ static int apply_reset_device(vhu_device *device, const vhu__change *c)
     vhu__inflight_clear(device->inflight);
     vhu__iotlb_clear(device->iotlb);
     device->features = 0;
+    device->status = 0;
+    if (device->ops.reset)
+        device->ops.reset(device->self);
     return 0;
 }
 
@@ -178,11 +181,13 @@ static int change_ring(vhu_device *device, uint32_t ring, vhu__change c)
     return vhu__device_submit(device, &c);
 }
 
-/* What this kit does: the channel carries CONFIG_CHANGE_MSG, and nothing with handles. */
+/* What the channel carries with handles is host notifiers, and nothing else. */
 static int get_protocol_features(void *self, uint64_t *features)
 {
-    (void)self;
-    *features &= ~(VHU_BIT(VHU_PF_BACKEND_SEND_FD) | VHU_BIT(VHU_PF_HOST_NOTIFIER));
+    const vhu_device *device = self;
+
+    if (!device->options.host_notifiers)
+        *features &= ~(VHU_BIT(VHU_PF_BACKEND_SEND_FD) | VHU_BIT(VHU_PF_HOST_NOTIFIER));
     return 0;
 }
 
@@ -334,20 +339,6 @@ static int set_backend_channel(void *self, vhu_conn **channel)
     return 0;
 }
 
-static int get_config(void *self, uint32_t offset, void *buf, uint32_t len)
-{
-    const vhu_device *device = self;
-
-    return device->ops.get_config(device->self, offset, buf, len);
-}
-
-static int set_config(void *self, uint32_t offset, const void *buf, uint32_t len, uint32_t flags)
-{
-    const vhu_device *device = self;
-
-    return device->ops.set_config(device->self, offset, buf, len, flags);
-}
-
 /* Packed rings keep another record, which is not known here yet. */
 static int check_area(const vhu_device *device, const vhu_inflight_area *area)
 {
@@ -393,8 +384,6 @@ const vhu_backend_ops vhu__device_ops = {
     .set_vring_enable = set_vring_enable,
     .set_backend_channel = set_backend_channel,
     .iotlb_msg = vhu__device_iotlb_msg,
-    .get_config = get_config,
-    .set_config = set_config,
     .get_inflight_fd = get_inflight_fd,
     .set_inflight_fd = set_inflight_fd,
     .reset_device = reset_device,

@@ -16,7 +16,9 @@
 #define KIT_PROTOCOL                                                                               \
     (VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIG) |                     \
      VHU_BIT(VHU_PF_RESET_DEVICE) | VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) |                          \
-     VHU_BIT(VHU_PF_INFLIGHT_SHMFD) | VHU_BIT(VHU_PF_DEVICE_STATE))
+     VHU_BIT(VHU_PF_INFLIGHT_SHMFD) | VHU_BIT(VHU_PF_DEVICE_STATE) | VHU_BIT(VHU_PF_STATUS))
+
+#define HOST_NOTIFIER (VHU_BIT(VHU_PF_HOST_NOTIFIER) | VHU_BIT(VHU_PF_BACKEND_SEND_FD))
 
 int vhu__remote_fail(vhu_remote *remote, int code, const char *format, ...)
 {
@@ -63,6 +65,7 @@ static int copy_options(vhu_remote *remote, const vhu_remote_options *options)
     o->features &= ~(WITHHELD | (o->translate ? 0 : VHU_BIT(VHU_F_ACCESS_PLATFORM)));
     o->protocol_features |=
         KIT_PROTOCOL | (o->ops || o->translate ? VHU_BIT(VHU_PF_BACKEND_REQ) : 0);
+    o->protocol_features |= remote->ops.vring_host_notifier ? HOST_NOTIFIER : 0;
     o->protocol_features &= ~o->withheld_protocol_features;
     return 0;
 }

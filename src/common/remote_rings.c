@@ -358,16 +358,27 @@ static int share_inflight(vhu_remote *remote)
 
 /* --- all rings --- */
 
+/* As QEMU: with the features, when all runs, and 0 when nothing does any more. */
+#define STATUS_FEATURES (VHU_STATUS_ACKNOWLEDGE | VHU_STATUS_DRIVER | VHU_STATUS_FEATURES_OK)
+#define STATUS_RUNNING (STATUS_FEATURES | VHU_STATUS_DRIVER_OK)
+
+static int send_status(vhu_remote *remote, uint64_t status)
+{
+    if (!vhu__remote_has(remote, VHU_PF_STATUS))
+        return 0;
+    return vhu__remote_sent(remote, vhu_backend_client_set_status(remote->client, status));
+}
+
 static int stop_rings(vhu_remote *remote, bool undo)
 {
-    int r = 0;
+    int r = 0, status;
 
     for (uint32_t i = 0; i < remote->options.num_rings; i++) {
-        int status = stop_ring(remote, i, undo);
-
+        status = stop_ring(remote, i, undo);
         r = r < 0 ? r : status;
     }
-    return r;
+    status = send_status(remote, 0);
+    return r < 0 ? r : status;
 }
 
 static int send_features(vhu_remote *remote)
@@ -401,6 +412,8 @@ static int start_rings(vhu_remote *remote, bool resume)
     int r = send_features(remote);
 
     if (r == 0)
+        r = send_status(remote, STATUS_FEATURES);
+    if (r == 0)
         r = vhu__remote_share_memory(remote);
     if (r == 0)
         r = share_inflight(remote);
@@ -410,6 +423,8 @@ static int start_rings(vhu_remote *remote, bool resume)
         if (ring->layout.num > 0)
             r = start_ring(remote, i, resume ? lost_base(remote, ring) : ring->base);
     }
+    if (r == 0)
+        r = send_status(remote, STATUS_RUNNING);
     if (r < 0) {
         undo_start(remote, had_inflight);
         return r;

@@ -206,12 +206,22 @@ int frontend_recv(frontend *f, uint32_t request, void *payload, uint32_t size)
     return n;
 }
 
-vhu_msg_header frontend_recv_channel(frontend *f)
+vhu_msg_header frontend_take_channel(frontend *f, void *payload, uint32_t size, vhu_handle *handle)
 {
     frontend_message m = {.have = 0};
     vhu_msg_header header;
 
-    assert_int_equal(recv_message(f, f->channel, &m, &header, NULL, 0), 0);
+    assert_int_equal(recv_message(f, f->channel, &m, &header, payload, size), size);
+    *handle = m.num_handles > 0 ? m.handle : VHU_NO_HANDLE;
+    return header;
+}
+
+vhu_msg_header frontend_recv_channel(frontend *f)
+{
+    vhu_handle none;
+    vhu_msg_header header = frontend_take_channel(f, NULL, 0, &none);
+
+    assert_int_equal(none, VHU_NO_HANDLE);
     return header;
 }
 

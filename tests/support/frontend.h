@@ -117,6 +117,8 @@ void frontend_get_area(frontend *f, vhu_inflight_area *area, vhu_handle *handle)
 int64_t frontend_set_area(frontend *f, const vhu_inflight_area *area, vhu_handle handle);
 /* The header of what came on the channel, which has no payload. */
 vhu_msg_header frontend_recv_channel(frontend *f);
+/* The same, of `size` bytes, and its handle, VHU_NO_HANDLE if it has none. */
+vhu_msg_header frontend_take_channel(frontend *f, void *payload, uint32_t size, vhu_handle *handle);
 /*
  * Behind an IOMMU: answer what has come on the channel; how many messages. An I/O virtual address
  * is the guest's, which the device does not know.

@@ -53,7 +53,22 @@ function(vhu_left_out out target)
     endforeach()
 endfunction()
 
-# A library, static (name) and shared (name_shared), of the same sources.
+# What a shared library shows: the functions of a linker's map, on Windows by a list of exports that is made of it.
+function(vhu_exports target map)
+    if(WIN32)
+        set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${map})
+        file(READ ${map} text)
+        string(REGEX MATCHALL "vhu_[a-z0-9_]+" names "${text}")
+        list(JOIN names "\n" names)
+        file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${target}.def CONTENT "EXPORTS\n${names}\n" @ONLY)
+        target_sources(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/${target}.def)
+    elseif(CMAKE_EXECUTABLE_FORMAT STREQUAL "ELF")
+        set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${map})
+        target_link_options(${target} PRIVATE LINKER:--version-script=${map},--no-undefined-version)
+    endif()
+endfunction()
+
+# A library, static (name) and shared (name_shared), of the same sources; name.map has what the latter shows.
 function(vhu_library name)
     cmake_parse_arguments(ARG "" "" "SOURCES;INCLUDES;LINK" ${ARGN})
     foreach(kind STATIC SHARED)
@@ -77,13 +92,17 @@ function(vhu_library name)
             endif()
         endforeach()
         set_target_properties(${target} PROPERTIES
-            OUTPUT_NAME ${name} VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+            OUTPUT_NAME ${name} VERSION ${PROJECT_VERSION} SOVERSION ${VHU_ABI})
         install(TARGETS ${target}
             ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
             LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
             RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     endforeach()
     target_compile_definitions(${name}_shared PRIVATE VHU_SHARED_BUILD INTERFACE VHU_SHARED)
+    vhu_exports(${name}_shared ${CMAKE_CURRENT_SOURCE_DIR}/${name}.map)
+    if(WIN32)
+        set_target_properties(${name}_shared PROPERTIES RUNTIME_OUTPUT_NAME ${name}-${VHU_ABI})
+    endif()
     if(MSVC)
         # Else it has the name of the DLL's import library.
         set_target_properties(${name} PROPERTIES PREFIX lib)

@@ -26,7 +26,7 @@ enum {
     VHU_TRANSFER_BY_PEER = 2
 };
 
-/* For Windows; elsewhere all of it is passed over. */
+/* For Windows; elsewhere all of it but its size is passed over. */
 typedef struct vhu_pipe_options {
     size_t size;       /* sizeof(vhu_pipe_options) */
     unsigned transfer; /* VHU_TRANSFER_*; both sides must mean the same */

@@ -12,8 +12,9 @@
  *
  * Structures: opaque, or fixed by the specification, or led by `size_t size` that the caller sets
  * to sizeof its own structure; the library reads what both know, takes missing members as zero and
- * refuses members it does not know unless they are zero. vhu_buf and vhu_chain are as they are for
- * good: they are on the path of every request.
+ * refuses members it does not know unless they are zero. Those that come in arrays or are on the
+ * path of every request (vhu_buf, vhu_chain, vhu_driver_used, vhu_guest_buf, vhu_ring_layout,
+ * vhu_wait) are as they are for good. vhu_field is the library's, and may get longer.
  */
 #ifndef VMM_VHOST_TYPES_H
 #define VMM_VHOST_TYPES_H
@@ -22,9 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(_WIN32) && defined(VHU_SHARED_BUILD)
-#define VHU_API __declspec(dllexport)
-#elif defined(_WIN32) && defined(VHU_SHARED)
+#if defined(_WIN32) && defined(VHU_SHARED) && !defined(VHU_SHARED_BUILD)
 #define VHU_API __declspec(dllimport)
 #elif defined(__GNUC__)
 #define VHU_API __attribute__((visibility("default")))

@@ -5,15 +5,15 @@
 #include <vmm_vhost/types.h>
 
 #define VHU_VERSION_MAJOR 0
-#define VHU_VERSION_MINOR 1
+#define VHU_VERSION_MINOR 9
 #define VHU_VERSION_PATCH 0
-#define VHU_VERSION_STRING "0.1.0"
+#define VHU_VERSION_STRING "0.9.0"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Version of the library at run time: a static string such as "0.1.0". Any thread. */
+/* Version of the library at run time: a static string such as "0.9.0". Any thread. */
 VHU_API const char *vhu_version(void);
 
 #ifdef __cplusplus

@@ -76,11 +76,13 @@ static int claim_file(os_listener *listener, const vhu__address *a, unsigned mod
 int os_listener_new(os_listener **out, const char *address, unsigned flags, unsigned mode,
                     const vhu_pipe_options *pipe)
 {
-    os_listener *listener = calloc(1, sizeof(*listener));
+    os_listener *listener;
     vhu__address a;
-    int r;
+    int r = vhu__posix_check_pipe(pipe);
 
-    (void)pipe;
+    if (r < 0)
+        return r;
+    listener = calloc(1, sizeof(*listener));
     if (!listener)
         return VHU_ENOMEM;
     listener->fd = VHU_NO_HANDLE;
@@ -112,9 +114,10 @@ int os_listener_adopt(os_listener **out, vhu_handle *handle, unsigned flags,
 {
     os_listener *listener;
     int mode;
-    int r;
+    int r = vhu__posix_check_pipe(pipe);
 
-    (void)pipe;
+    if (r < 0)
+        return r;
     if (vhu__socket_type(*handle) < 0 || !vhu__socket_listens(*handle))
         return VHU_EINVAL;
     r = vhu__socket_harden(*handle);

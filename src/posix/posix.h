@@ -3,8 +3,13 @@
 #ifndef VHU_POSIX_H
 #define VHU_POSIX_H
 
+struct vhu_pipe_options;
+
 /* errno to VHU_E*: the only place where that happens. */
 int vhu__posix_error(int errnum);
+
+/* Options of pipes, or NULL: 0, or VHU_EINVAL for a size that no version has. */
+int vhu__posix_check_pipe(const struct vhu_pipe_options *options);
 
 /* poll() for one descriptor, going on after signals: 0, VHU_ETIMEDOUT or another error. */
 int vhu__posix_poll(int fd, short events, int timeout_ms);

@@ -11,6 +11,7 @@
 #include "os.h"
 #include "posix.h"
 #include "socket.h"
+#include "util.h"
 
 struct vhu_stream {
     int fd;
@@ -214,15 +215,23 @@ void vhu_stream_free(vhu_stream *stream)
         stream_close(stream);
 }
 
+int vhu__posix_check_pipe(const vhu_pipe_options *options)
+{
+    vhu_pipe_options copy;
+
+    return !options || vhu__copy_sized(&copy, sizeof(copy), options) ? 0 : VHU_EINVAL;
+}
+
 int vhu_stream_adopt(vhu_stream **out, vhu_handle *handle, const vhu_pipe_options *options)
 {
     int type = vhu__socket_type(*handle);
     struct sockaddr_un un;
     socklen_t len = sizeof(un);
     vhu_stream *stream;
-    int r;
+    int r = vhu__posix_check_pipe(options);
 
-    (void)options;
+    if (r < 0)
+        return r;
     if (type < 0 || getpeername(*handle, (struct sockaddr *)&un, &len) != 0)
         return VHU_EINVAL;
     r = vhu__socket_harden(*handle);
@@ -283,9 +292,10 @@ int vhu_stream_connect(vhu_stream **out, const char *address, unsigned flags,
 {
     vhu__address a;
     int fd = VHU_NO_HANDLE;
-    int r;
+    int r = vhu__posix_check_pipe(options);
 
-    (void)options;
+    if (r < 0)
+        return r;
     if (flags & ~(unsigned)(VHU_SOCKET_SEQPACKET | VHU_CHECK_PEER))
         return VHU_EINVAL;
     r = vhu__address_parse(&a, address);

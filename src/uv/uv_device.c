@@ -231,10 +231,12 @@ static int make_device(vhu_uv_device *d, const vhu_device_options *device,
 int vhu_uv_device_new(vhu_uv_device **out, uv_loop_t *loop, const vhu_device_options *device,
                       const vhu_device_ops *ops, void *self, const vhu_uv_device_options *options)
 {
+    vhu_device_options of_device;
     vhu_uv_device *d;
     int r;
 
-    if (device->num_rings == 0 || device->num_rings > VHU_MAX_RINGS)
+    if (!vhu__copy_sized(&of_device, sizeof(of_device), device) || of_device.num_rings == 0 ||
+        of_device.num_rings > VHU_MAX_RINGS)
         return VHU_EINVAL;
     d = calloc(1, sizeof(*d));
     if (!d)
@@ -252,7 +254,7 @@ int vhu_uv_device_new(vhu_uv_device **out, uv_loop_t *loop, const vhu_device_opt
     d->notify.data = d;
     uv_timer_init(loop, &d->retry);
     d->retry.data = d;
-    r = make_device(d, device, ops);
+    r = make_device(d, &of_device, ops);
     if (r < 0) {
         if (d->workers) {
             vhu__uv_workers_stop(d->workers);

@@ -86,9 +86,18 @@ void uv_kit_close(uv_kit *k)
     k->device = NULL;
 }
 
+void uv_kit_answer(uv_kit *k)
+{
+    if (k->front.features & VHU_BIT(VHU_F_ACCESS_PLATFORM))
+        frontend_answer(&k->front);
+}
+
 static void turn(void *arg)
 {
-    test_loop_turn(&((uv_kit *)arg)->loop);
+    uv_kit *k = arg;
+
+    test_loop_turn(&k->loop);
+    uv_kit_answer(k);
 }
 
 /* --- life --- */
@@ -110,8 +119,10 @@ uv_kit *uv_kit_bare(const uv_kit_options *options)
 
 int uv_kit_make(uv_kit *k, const uv_kit_options *options)
 {
-    const vhu_device_options device = {
-        .size = sizeof(device), .num_rings = options->rings, .inband = options->inband};
+    const vhu_device_options device = {.size = sizeof(device),
+                                       .features = k->features & VHU_BIT(VHU_F_ACCESS_PLATFORM),
+                                       .num_rings = options->rings,
+                                       .inband = options->inband};
     const vhu_uv_device_options uv = {.size = sizeof(uv),
                                       .num_workers = options->workers,
                                       .spin_us = options->spin_us,
@@ -148,20 +159,31 @@ void uv_kit_pair(uv_kit *k, uint32_t rings)
     frontend_open(&k->front, pair[1], 1, 0, rings, RING_SIZE, FRONTEND_FEATURES);
 }
 
-uv_kit *uv_kit_new(const uv_kit_options *options, int timeout_ms)
+static uv_kit *listening(const uv_kit_options *options, int timeout_ms, uint64_t features)
 {
     const vhu_conn_options conn = {.size = sizeof(conn), .timeout_ms = timeout_ms};
     const vhu_listener_options o = {.size = sizeof(o), .connection = &conn};
     uv_kit *k = uv_kit_bare(options);
     vhu_listener *listener;
 
+    k->features = features;
     assert_int_equal(vhu_listener_new(&listener, k->address.text, &o), 0);
     assert_int_equal(uv_kit_make(k, options), 0);
     assert_int_equal(vhu_uv_device_listen(k->device, &listener), 0);
     assert_null(listener);
     frontend_open(&k->front, uv_kit_dial(k), options->regions ? options->regions : 1,
-                  options->spare, options->rings, RING_SIZE, FRONTEND_FEATURES);
+                  options->spare, options->rings, RING_SIZE, FRONTEND_FEATURES | features);
     return k;
+}
+
+uv_kit *uv_kit_new(const uv_kit_options *options, int timeout_ms)
+{
+    return listening(options, timeout_ms, 0);
+}
+
+uv_kit *uv_kit_featured(const uv_kit_options *options, uint64_t features)
+{
+    return listening(options, 0, features);
 }
 
 uv_kit *uv_kit_started(const uv_kit_options *options)

@@ -20,6 +20,7 @@ typedef struct uv_kit {
     test_loop loop;
     vhu_uv_device *device; /* NULL: closed */
     frontend front;
+    uint64_t features;   /* besides FRONTEND_FEATURES; with ACCESS_PLATFORM turns answer misses */
     sys_address address; /* what it listens on */
     uv_async_t nudge;    /* wakes the loop from a driver */
     unsigned connected;
@@ -53,6 +54,7 @@ uv_kit *uv_kit_bare(const uv_kit_options *options);
 int uv_kit_make(uv_kit *k, const uv_kit_options *options);
 /* A device that listens, and a front-end connected to it. */
 uv_kit *uv_kit_new(const uv_kit_options *options, int timeout_ms);
+uv_kit *uv_kit_featured(const uv_kit_options *options, uint64_t features);
 /* The same with rings running. */
 uv_kit *uv_kit_started(const uv_kit_options *options);
 /* Closes what is open, runs the loop to its end, and checks all that was counted. */
@@ -63,7 +65,8 @@ vhu_stream *uv_kit_dial(const uv_kit *k);
 void uv_kit_pair(uv_kit *k, uint32_t rings);
 void uv_kit_close(uv_kit *k);
 
-#define uv_kit_until(k, condition) test_loop_until(&(k)->loop, condition)
+#define uv_kit_until(k, condition) test_loop_until(&(k)->loop, (uv_kit_answer(k), (condition)))
+void uv_kit_answer(uv_kit *k);
 
 /* There comes a pause in which nobody turns: all sleep. */
 void uv_kit_expect_sleep(uv_kit *k);

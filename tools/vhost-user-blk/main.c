@@ -26,6 +26,7 @@ struct settings {
     const char *serial;
     unsigned engine;
     unsigned cache;
+    bool iommu;
     struct disk_options disk;
 };
 
@@ -42,6 +43,8 @@ static enum program_verdict parse(struct program *program, struct settings *sett
          "how the disk is read and written (auto)", 0, 0},
         {"cache", OPTION_CHOICE, &settings->cache, cache_modes,
          "use the page cache, or go past it (writeback)", 0, 0},
+        {"iommu", OPTION_FLAG, &settings->iommu, NULL,
+         "the guest may have the disk behind an IOMMU", 0, 0},
         {"logical-block-size", OPTION_NUMBER, &settings->disk.logical_block, "BYTES",
          "least unit of access (what the disk asks for)", 512, 65536},
         {"physical-block-size", OPTION_NUMBER, &settings->disk.physical_block, "BYTES",
@@ -104,8 +107,9 @@ static int serve(struct blk_device *device, const struct settings *settings)
              "engine %s, cache %.*s, %" PRIu64 " sectors, %u queues, %u workers",
              device->engine->name, len, word, device->disk.size / BLK_SECTOR, common->num_queues,
              common->workers);
+    const uint64_t platform = settings->iommu ? VHU_BIT(VHU_F_ACCESS_PLATFORM) : 0;
     const struct program_device program_device = {.ops = &blk_device_ops,
-                                                  .features = device->blk.features,
+                                                  .features = device->blk.features | platform,
                                                   .worker_start = blk_device_worker_start,
                                                   .worker_stop = blk_device_worker_stop,
                                                   .description = description};

@@ -199,7 +199,8 @@ static int serve_new(backend_script *script, vhu_conn **conn)
                                             script->iommu ? VHU_BIT(VHU_F_ACCESS_PLATFORM) : 0,
                                         .num_rings = GUEST_RINGS,
                                         .no_inflight = script->no_inflight,
-                                        .host_notifiers = script->gives_notifier};
+                                        .host_notifiers = script->gives_notifier,
+                                        .inband = script->inband};
     device d = {.script = script};
     int r;
 
@@ -284,12 +285,27 @@ static int vring_host_notifier(void *self, uint32_t ring, uint64_t size, uint64_
     return 0;
 }
 
+static int vring_call(void *self, uint32_t ring)
+{
+    ((guest *)self)->calls[ring]++;
+    return 0;
+}
+
+static int vring_err(void *self, uint32_t ring)
+{
+    (void)ring;
+    ((guest *)self)->errs++;
+    return 0;
+}
+
 void guest_open(guest *g, const vhu_remote_options *options)
 {
     const vhu_frontend_ops ops = {.size = sizeof(ops),
                                   .iotlb_msg = iotlb_msg,
                                   .config_changed = config_changed,
-                                  .vring_host_notifier = vring_host_notifier};
+                                  .vring_host_notifier = vring_host_notifier,
+                                  .vring_call = vring_call,
+                                  .vring_err = vring_err};
     vhu_remote_options o = options ? *options : (vhu_remote_options){0};
 
     memset(g, 0, sizeof(*g));
@@ -456,6 +472,14 @@ static uint64_t *slot_at(const guest *g, uint32_t ring, uint32_t request)
     return slot;
 }
 
+static bool is_inband(const guest *g)
+{
+    const vhu_backend_client *client = vhu_remote_client(g->remote);
+
+    return client &&
+           (vhu_backend_client_protocol_features(client) & VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS));
+}
+
 void guest_submit(guest *g, uint32_t ring, uint32_t first, uint32_t n)
 {
     for (uint32_t i = first; i < first + n; i++) {
@@ -469,7 +493,11 @@ void guest_submit(guest *g, uint32_t ring, uint32_t first, uint32_t n)
         /* In one piece or in two. */
         assert_int_equal(vhu_driver_ring_add(g->rings[ring], bufs, 1 + i % 2, 1, slot), 0);
     }
-    if (vhu_driver_ring_publish(g->rings[ring]))
+    if (!vhu_driver_ring_publish(g->rings[ring]))
+        return;
+    if (is_inband(g))
+        assert_int_equal(vhu_remote_kick(g->remote, ring), 0);
+    else
         vhu_event_signal(vhu_remote_event(g->remote, ring, VHU_VRING_KICK));
 }
 

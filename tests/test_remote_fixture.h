@@ -32,6 +32,7 @@ typedef struct backend_script {
     bool no_inflight;      /* it offers no in-flight area */
     bool iommu;            /* it offers ACCESS_PLATFORM */
     bool gives_notifier;   /* of ring 1, when the configuration was set */
+    bool inband;           /* it offers notifications as messages */
     bool keeps;            /* do num_done requests, then take and keep */
     uint32_t num_done;
     _Atomic uint32_t taken;
@@ -55,6 +56,8 @@ typedef struct guest {
     uint64_t notifier_size;
     uint64_t notifier_offset;
     unsigned notifiers;
+    unsigned calls[GUEST_RINGS]; /* that came as messages */
+    unsigned errs;
 } guest;
 
 /* A back-end is the test's program started once more, with an argument; it ends in here. */

@@ -19,7 +19,8 @@
  * vhu_remote_is_connected() tells), the VMM connects again, and running rings go on.
  * vhu_remote_last_error() says it in words.
  *
- * One thread at a time; events may be signalled and waited for on any.
+ * One thread at a time; events may be signalled and waited for on any. With in-band notifications
+ * calls come by way of this thread.
  */
 #ifndef VMM_VHOST_REMOTE_H
 #define VMM_VHOST_REMOTE_H
@@ -75,6 +76,13 @@ typedef struct vhu_remote_options {
      * the back-end says of failed accesses goes to ops->iotlb_msg.
      */
     int (*translate)(void *self, uint64_t iova, uint8_t perm, vhu_mapping *out);
+    /*
+     * Have notifications sent as messages by back-ends that offer it (protocol feature
+     * INBAND_NOTIFICATIONS), so that each of them is seen here: rings are kicked by
+     * vhu_remote_kick(), and the kit signals its call and err events when it serves the channel. A
+     * ring whose event the VMM has replaced uses that.
+     */
+    bool inband;
 } vhu_remote_options;
 
 /* All structures are copied. VHU_EINVAL, VHU_ENOMEM. */
@@ -212,6 +220,13 @@ VHU_API int vhu_remote_set_ring_base(vhu_remote *remote, uint32_t ring, uint32_t
  * valid as long as the remote. NULL: there is no such ring.
  */
 VHU_API vhu_event *vhu_remote_event(const vhu_remote *remote, uint32_t ring, vhu_vring_event which);
+
+/*
+ * Kick a ring that was set, by its event or, with in-band notifications, by a message, whose answer
+ * is waited for. 0 as well if it does not run: it is kicked when it starts. VHU_EINVAL: no such
+ * ring; VHU_ESTATE: its kick is a handle of the VMM's own; or as a request's.
+ */
+VHU_API int vhu_remote_kick(vhu_remote *remote, uint32_t ring);
 
 /*
  * Use a handle of the VMM's own instead of the kit's event, such as one that a hypervisor signals

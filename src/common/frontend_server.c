@@ -10,7 +10,9 @@ struct vhu_frontend_server {
     vhu__server base; /* first: handlers get there from it */
     vhu_frontend_ops ops;
     void *self;
-    void *iotlb_self; /* of ops.iotlb_msg */
+    void *iotlb_self;        /* of ops.iotlb_msg */
+    vhu__notified *notified; /* NULL: nobody listens */
+    void *notified_arg;
 };
 
 typedef struct vhu_frontend_server frontend;
@@ -54,20 +56,26 @@ static int vring_host_notifier(frontend *f)
     return f->ops.vring_host_notifier(f->self, ring, area.size, area.offset, f->base.handles);
 }
 
-static int vring_call(frontend *f)
+static int notify(frontend *f, vhu_vring_event which, int (*op)(void *self, uint32_t ring))
 {
     vhu_vring_state *vring;
     int r = vhu__server_load_vring(&f->base, &vring);
 
-    return r < 0 ? r : f->ops.vring_call(f->self, vring->index);
+    if (r < 0)
+        return r;
+    if (f->notified)
+        f->notified(f->notified_arg, vring->index, which);
+    return op(f->self, vring->index);
+}
+
+static int vring_call(frontend *f)
+{
+    return notify(f, VHU_VRING_CALL, f->ops.vring_call);
 }
 
 static int vring_err(frontend *f)
 {
-    vhu_vring_state *vring;
-    int r = vhu__server_load_vring(&f->base, &vring);
-
-    return r < 0 ? r : f->ops.vring_err(f->self, vring->index);
+    return notify(f, VHU_VRING_ERR, f->ops.vring_err);
 }
 
 static int shared_object_add(frontend *f)
@@ -192,6 +200,23 @@ void vhu_frontend_server_set_features(vhu_frontend_server *server, uint64_t feat
 {
     server->base.features = features;
     server->base.protocol_features = protocol_features;
+}
+
+static int no_op(void *self, uint32_t ring)
+{
+    (void)self;
+    (void)ring;
+    return 0;
+}
+
+void vhu__frontend_server_listen(vhu_frontend_server *server, vhu__notified *notified, void *arg)
+{
+    server->notified = notified;
+    server->notified_arg = arg;
+    if (!server->ops.vring_call)
+        server->ops.vring_call = no_op;
+    if (!server->ops.vring_err)
+        server->ops.vring_err = no_op;
 }
 
 int vhu_frontend_server_recv_header(vhu_frontend_server *server, vhu_msg_header *header)

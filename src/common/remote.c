@@ -20,6 +20,10 @@
 
 #define HOST_NOTIFIER (VHU_BIT(VHU_PF_HOST_NOTIFIER) | VHU_BIT(VHU_PF_BACKEND_SEND_FD))
 
+/* What notifications as messages need. */
+#define INBAND                                                                                     \
+    (VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS) | VHU_BIT(VHU_PF_BACKEND_REQ) | VHU_BIT(VHU_PF_REPLY_ACK))
+
 int vhu__remote_fail(vhu_remote *remote, int code, const char *format, ...)
 {
     va_list args;
@@ -66,6 +70,7 @@ static int copy_options(vhu_remote *remote, const vhu_remote_options *options)
     o->protocol_features |=
         KIT_PROTOCOL | (o->ops || o->translate ? VHU_BIT(VHU_PF_BACKEND_REQ) : 0);
     o->protocol_features |= remote->ops.vring_host_notifier ? HOST_NOTIFIER : 0;
+    o->protocol_features |= o->inband ? INBAND : 0;
     o->protocol_features &= ~o->withheld_protocol_features;
     return 0;
 }
@@ -131,13 +136,15 @@ const char *vhu_remote_last_error(const vhu_remote *remote)
 
 static int negotiate_protocol(vhu_remote *remote)
 {
+    uint64_t wanted = remote->options.protocol_features;
     uint64_t offered;
     int r = vhu_backend_client_get_protocol_features(remote->client, &offered);
 
+    if (r == 0 && (offered & wanted & INBAND) != INBAND)
+        wanted &= ~VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS);
     /* The channel is of no use to a back-end that cannot be told of it. */
     if (r == 0)
-        r = vhu_backend_client_set_protocol_features(remote->client,
-                                                     remote->options.protocol_features);
+        r = vhu_backend_client_set_protocol_features(remote->client, wanted);
     return vhu__remote_sent(remote, r);
 }
 
@@ -189,7 +196,7 @@ static int open_channel(vhu_remote *remote)
     vhu_conn *conn = NULL;
     int r;
 
-    if (!(remote->options.ops || remote->options.translate) ||
+    if (!(remote->options.ops || remote->options.translate || vhu__remote_is_inband(remote)) ||
         !vhu__remote_has(remote, VHU_PF_BACKEND_REQ))
         return 0;
     r = vhu_conn_open_channel(&conn, &peer, vhu_backend_client_conn(remote->client),
@@ -201,6 +208,7 @@ static int open_channel(vhu_remote *remote)
         vhu__remote_fail(remote, r, "no channel for the back-end: %s", vhu_strerror(r));
     } else {
         vhu__remote_answer_misses(remote);
+        vhu__remote_listen(remote);
         vhu_backend_client_attach(remote->client, remote->channel);
         r = vhu__remote_sent(remote, vhu_backend_client_set_backend_req_fd(remote->client, peer));
     }

@@ -75,6 +75,16 @@ void *vhu__remote_at(const vhu_remote *remote, uint64_t iova, uint64_t len);
 /* Make a device run on that a back-end has left in the middle of it. On failure no ring runs. */
 int vhu__remote_resume(vhu_remote *remote);
 
+/* Signal the kit's event of a ring: what was added, or done, while nobody looked. */
+void vhu__remote_poke(const vhu_remote *remote, uint32_t ring, vhu_vring_event which);
+
+/* Whether notifications are messages on this connection; kick a running ring, either way. */
+bool vhu__remote_is_inband(const vhu_remote *remote);
+int vhu__remote_kick(vhu_remote *remote, uint32_t ring);
+
+/* Have calls and errors signalled that come on a new channel. */
+void vhu__remote_listen(vhu_remote *remote);
+
 /* The in-flight area is of no use any more. */
 void vhu__remote_drop_inflight(vhu_remote *remote);
 

@@ -123,6 +123,9 @@ static int send_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which)
     if (event->replaced)
         return vhu__remote_sent(
             remote, vhu_backend_client_set_vring_event(remote->client, ring, which, event->given));
+    if (vhu__remote_is_inband(remote))
+        return vhu__remote_sent(
+            remote, vhu_backend_client_set_vring_event(remote->client, ring, which, handle));
     if (which == VHU_VRING_KICK)
         r = vhu_event_dup_wait(event->own, &handle);
     else
@@ -174,13 +177,6 @@ int vhu_remote_set_event(vhu_remote *remote, uint32_t ring, vhu_vring_event whic
     return change_event(remote, ring, which, true, copy);
 }
 
-/* What was added, or done, while nobody looked. */
-static void poke(const vhu__remote_ring *ring, vhu_vring_event which)
-{
-    if (!ring->events[which].replaced)
-        vhu_event_signal(ring->events[which].own);
-}
-
 int vhu_remote_restore_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which)
 {
     int r = check_event(remote, ring, which);
@@ -188,9 +184,12 @@ int vhu_remote_restore_event(vhu_remote *remote, uint32_t ring, vhu_vring_event 
     if (r < 0 || !remote->rings[ring].events[which].replaced)
         return r;
     r = change_event(remote, ring, which, false, VHU_NO_HANDLE);
-    if (r == 0 && remote->rings[ring].started && which != VHU_VRING_ERR)
-        poke(&remote->rings[ring], which);
-    return r;
+    if (r < 0 || !remote->rings[ring].started || which == VHU_VRING_ERR)
+        return r;
+    if (which == VHU_VRING_KICK)
+        return vhu_remote_kick(remote, ring);
+    vhu__remote_poke(remote, ring, which);
+    return 0;
 }
 
 /* --- one ring --- */
@@ -425,15 +424,13 @@ static int start_rings(vhu_remote *remote, bool resume)
     }
     if (r == 0)
         r = send_status(remote, STATUS_RUNNING);
-    if (r < 0) {
-        undo_start(remote, had_inflight);
-        return r;
-    }
-    for (uint32_t i = 0; i < remote->options.num_rings; i++) {
+    for (uint32_t i = 0; r == 0 && i < remote->options.num_rings; i++) {
         if (remote->rings[i].started)
-            poke(&remote->rings[i], VHU_VRING_KICK);
+            r = vhu__remote_kick(remote, i);
     }
-    return 0;
+    if (r < 0)
+        undo_start(remote, had_inflight);
+    return r;
 }
 
 int vhu__remote_resume(vhu_remote *remote)
@@ -442,7 +439,7 @@ int vhu__remote_resume(vhu_remote *remote)
 
     for (uint32_t i = 0; r == 0 && i < remote->options.num_rings; i++) {
         if (remote->rings[i].started)
-            poke(&remote->rings[i], VHU_VRING_CALL);
+            vhu__remote_poke(remote, i, VHU_VRING_CALL);
     }
     return r;
 }

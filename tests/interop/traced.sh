@@ -32,6 +32,7 @@ expect_message() {
 }
 
 # What docs/coverage.md says that this variant shows.
+# shellcheck disable=SC2154  # run_variants sets `variant`
 expect_covered() {
     local kind name
     while read -r kind name; do

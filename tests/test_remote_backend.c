@@ -3,15 +3,10 @@
 #include "test_remote_fixture.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <vmm_vhost/backend.h>
 #include <vmm_vhost/device.h>
-#include <vmm_vhost/stream.h>
-#include <vmm_vhost/wait.h>
 
 #include "conn.h"
 #include "os.h"
-#include "support/sys.h"
 #include "wire.h"
 
 typedef struct device {

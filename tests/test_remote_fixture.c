@@ -11,9 +11,6 @@
 #include "support/sys.h"
 #include "wire.h"
 
-/* Long enough for any machine: what has not come by then never will. */
-enum { LOST_MS = 60000 };
-
 static int config_changed(void *self)
 {
     ((guest *)self)->config_changes++;

@@ -16,6 +16,9 @@
 
 enum { GUEST_RINGS = 2, GUEST_RING_SIZE = 64, GUEST_SLOTS = 48 };
 
+/* Long enough for any machine: what has not come by then never will. */
+enum { LOST_MS = 60000 };
+
 #define GUEST_BASE UINT64_C(0x100000)
 #define GUEST_SIZE UINT64_C(0x20000)
 

@@ -174,6 +174,7 @@ kit *kit_new(const kit_options *options)
                                        .no_inflight = options->no_inflight,
                                        .inband = options->inband,
                                        .host_notifiers = options->host_notifiers,
+                                       .shmem = options->shmem,
                                        .log = on_log,
                                        .log_arg = k};
 

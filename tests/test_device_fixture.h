@@ -40,6 +40,7 @@ typedef struct kit_options {
     bool host_notifiers;
     bool inband;
     const vhu_device_ops *ops; /* NULL: echo_ops; their `self` is the kit's echo */
+    const vhu_shmem_config *shmem;
 } kit_options;
 
 /* A front-end is connected, and has said nothing yet. */

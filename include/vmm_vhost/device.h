@@ -83,6 +83,14 @@ typedef struct vhu_device_ops {
     int (*create_crypto_session)(void *self, const void *params, uint32_t len, int64_t *id);
     int (*close_crypto_session)(void *self, uint64_t id);
     int (*gpu_set_socket)(void *self, vhu_handle *handle);
+
+    /* On the connection's thread. */
+
+    /*
+     * A handle of an object that the device has told of (device_share.h): the kit sends and closes
+     * it. NULL: the device has none and looks for none (protocol feature SHARED_OBJECT).
+     */
+    int (*get_shared_object)(void *self, const uint8_t uuid[16], vhu_handle *handle);
 } vhu_device_ops;
 
 typedef struct vhu_device_options {
@@ -106,12 +114,14 @@ typedef struct vhu_device_options {
     bool inband;
     /* The device has host notifiers to give: offer HOST_NOTIFIER and BACKEND_SEND_FD. */
     bool host_notifiers;
+    /* Regions of shared memory that the driver gets, see device_share.h; NULL: none. Copied. */
+    const vhu_shmem_config *shmem;
 } vhu_device_options;
 
 /* What the connection's thread may have to wait for besides the connection. */
 typedef enum vhu_device_wait {
     VHU_DEVICE_STATE,   /* the pipe that the state goes over */
-    VHU_DEVICE_CHANNEL, /* the back channel, until the front-end reads */
+    VHU_DEVICE_CHANNEL, /* the back channel: what the front-end has not read, or not answered */
     VHU_DEVICE_WAITS
 } vhu_device_wait;
 

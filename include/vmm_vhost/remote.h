@@ -274,6 +274,29 @@ VHU_API int vhu_remote_reset(vhu_remote *remote);
 
 VHU_API bool vhu_remote_is_running(const vhu_remote *remote);
 
+/* --- Shared memory and shared objects --- */
+
+/*
+ * The device's regions of shared memory, by number, as the last connected back-end told: borrowed.
+ * NULL: it has none, or options.ops has no shmem_map and shmem_unmap. What the kit calls these for
+ * lies in a region and meets nothing else that is mapped there; for each piece that was mapped
+ * unmap is called once, as it was mapped: when the back-end wants that (what shmem_unmap returns is
+ * told to it; a piece that it refuses to unmap stays), with a reset, and when the VMM disconnects
+ * or connects anew. To have it appear in the guest is the VMM's business. VHU_EOVERFLOW is told to
+ * a back-end that maps more than 256 pieces.
+ */
+VHU_API const vhu_shmem_config *vhu_remote_shmem(const vhu_remote *remote);
+
+/*
+ * Whether the connected back-end has told of an object of this name, and a handle of it, which is
+ * the caller's: for ops->shared_object_lookup of another remote, which returns it. The kit counts
+ * up to 256 objects of a back-end, and calls ops->shared_object_add and _remove, if there are any,
+ * for what was not there or was; they may refuse. When it has gone they are forgotten. Errors of
+ * get: VHU_ENOENT: it has not told of it; VHU_ESTATE: not connected; or as a request's.
+ */
+VHU_API bool vhu_remote_has_object(const vhu_remote *remote, const uint8_t uuid[16]);
+VHU_API int vhu_remote_get_object(vhu_remote *remote, const uint8_t uuid[16], vhu_handle *out);
+
 /* --- The device's own state --- */
 
 /*

@@ -8,6 +8,7 @@
 #include <vmm_vhost/conn.h>
 #include <vmm_vhost/describe.h>
 #include <vmm_vhost/device.h>
+#include <vmm_vhost/device_share.h>
 #include <vmm_vhost/driver.h>
 #include <vmm_vhost/error.h>
 #include <vmm_vhost/event.h>

@@ -22,13 +22,17 @@ void vhu__device_log(vhu_device *device, vhu_log_level level, const char *format
 int vhu__device_watch(vhu_device *device, vhu_device_wait which, vhu_handle handle, unsigned events)
 {
     vhu_wait *also = &device->also[which];
+    int r;
 
     if (handle == also->handle && events == also->events)
         return 0;
     *also = (vhu_wait){.handle = handle, .events = events};
-    if (!device->executor.watch_also)
-        return 0;
-    return device->executor.watch_also(device->executor_arg, which, handle, events);
+    r = device->executor.watch_also
+            ? device->executor.watch_also(device->executor_arg, which, handle, events)
+            : 0;
+    if (r < 0)
+        also->events = 0; /* to be tried again */
+    return r;
 }
 
 vhu_wait vhu_device_also(const vhu_device *device, vhu_device_wait which)
@@ -121,7 +125,7 @@ static int conclude(vhu_device *device, const vhu__change *c)
     int r;
 
     /* No ring that has parked speaks after the reply. */
-    vhu__device_speak(device);
+    vhu__device_channel_turn(device);
     r = c->apply(device, c);
     vhu__device_start_rings(device, c->first, c->count);
     return r;
@@ -201,6 +205,7 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
         !vhu__copy_sized(&device->ops, sizeof(device->ops), ops) ||
         (executor && (!vhu__copy_sized(&device->executor, sizeof(device->executor), executor) ||
                       device->executor.num_workers == 0)) ||
+        (device->options.shmem && !vhu__device_set_shmem(device, device->options.shmem)) ||
         !device->ops.handle_ring || device->options.num_rings == 0 ||
         device->options.num_rings > VHU_MAX_RINGS) {
         free(device);
@@ -220,6 +225,11 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
         device->backend_ops.set_device_state_fd = NULL;
     if (!device->options.inband || !can_watch(device))
         device->backend_ops.vring_kick = NULL;
+    if (!device->options.shmem || !can_watch(device))
+        device->backend_ops.get_shmem_config = NULL;
+    if (!device->ops.get_shared_object || !can_watch(device))
+        device->backend_ops.get_shared_object = NULL;
+    device->options.shmem = NULL;
     r = vhu_memory_new(&device->memory);
     if (r == 0 && (device->options.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)))
         r = vhu__iotlb_new(&device->iotlb);
@@ -318,5 +328,5 @@ void vhu_device_settle(vhu_device *device)
     if (device->server)
         vhu__device_ask(device);
     vhu__device_state_settle(device);
-    vhu__device_speak(device);
+    vhu__device_channel_turn(device);
 }

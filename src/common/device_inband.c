@@ -28,13 +28,6 @@ void vhu__ring_signal(vhu_ring *ring, vhu_vring_event which)
 
 /* --- on the connection's thread --- */
 
-void vhu__device_close_channel(vhu_device *device)
-{
-    vhu__device_watch(device, VHU_DEVICE_CHANNEL, VHU_NO_HANDLE, 0);
-    vhu_frontend_client_free(device->channel);
-    device->channel = NULL;
-}
-
 /* False if there is no room for it now, or the channel has ended: then it stays. */
 static bool say(vhu_ring *ring, vhu_vring_event which)
 {
@@ -61,51 +54,19 @@ static bool say_all_of(vhu_ring *ring)
     return unsaid == 0;
 }
 
-static bool say_all(vhu_device *device)
+bool vhu__device_speak(vhu_device *device)
 {
+    vhu_frontend_client *channel;
     bool all = true;
 
-    if (!atomic_exchange_explicit(&device->unsaid, false, memory_order_acq_rel))
+    if (!atomic_exchange_explicit(&device->unsaid, false, memory_order_acq_rel) ||
+        vhu__device_channel(device, &channel) < 0)
         return true;
-    vhu_frontend_client_set_features(device->channel, vhu_backend_server_features(device->server),
-                                     vhu_backend_server_protocol_features(device->server));
     for (uint32_t i = 0; i < device->options.num_rings; i++)
         all = say_all_of(&device->rings[i]) && all;
     if (!all)
         atomic_store_explicit(&device->unsaid, true, memory_order_release);
     return all;
-}
-
-/* What the front-end has not read yet is waited for. */
-static int watch_channel(vhu_device *device, bool wait)
-{
-    vhu_conn *conn = vhu_frontend_client_conn(device->channel);
-    unsigned events = vhu_conn_wait_events(conn) & VHU_WAIT_WRITE;
-
-    if (!wait)
-        return vhu__device_watch(device, VHU_DEVICE_CHANNEL, VHU_NO_HANDLE, 0);
-    return vhu__device_watch(device, VHU_DEVICE_CHANNEL, vhu_conn_wait_handle(conn), events);
-}
-
-void vhu__device_speak(vhu_device *device)
-{
-    bool all;
-    int r;
-
-    if (!device->channel || (!atomic_load_explicit(&device->unsaid, memory_order_relaxed) &&
-                             device->also[VHU_DEVICE_CHANNEL].handle == VHU_NO_HANDLE))
-        return;
-    /* Not more can be under way at once than the channel counts. */
-    do {
-        all = say_all(device);
-        r = vhu_frontend_client_finish(device->channel);
-    } while (r == 0 && !all);
-    if (r == 0 || r == VHU_EAGAIN)
-        r = watch_channel(device, r == VHU_EAGAIN);
-    if (r == 0)
-        return;
-    vhu__device_log(device, VHU_LOG_WARNING, "the back channel has ended: %s", vhu_strerror(r));
-    vhu__device_close_channel(device);
 }
 
 /* --- requests --- */

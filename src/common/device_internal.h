@@ -14,6 +14,7 @@
 #define VHU_DEVICE_INTERNAL_H
 
 #include <vmm_vhost/device.h>
+#include <vmm_vhost/device_share.h>
 #include <vmm_vhost/event.h>
 #include <vmm_vhost/frontend.h>
 
@@ -94,6 +95,12 @@ typedef struct vhu__change {
 
 typedef struct vhu__transfer vhu__transfer;
 
+/* A request of the device's own that waits for its answer. */
+typedef struct vhu__question {
+    vhu_device_answer answer;
+    void *arg;
+} vhu__question;
+
 struct vhu_device {
     vhu_device_options options;
     vhu_device_ops ops;
@@ -121,6 +128,10 @@ struct vhu_device {
     bool waiting; /* `change` is held back until its rings are parked */
     vhu__change change;
     vhu_wait also[VHU_DEVICE_WAITS];
+    uint32_t first_question;
+    uint32_t num_questions;
+    vhu__question questions[VHU_MAX_CALLS];
+    vhu_shmem_config shmem;
     vhu__transfer *transfer; /* of the state; NULL: none is under way */
     int transfer_result;     /* of the last one */
     bool checking;           /* the front-end waits for it */
@@ -202,17 +213,36 @@ int vhu__device_set_state_fd(void *self, const vhu_device_state *state, vhu_hand
                              vhu_handle *reply);
 int vhu__device_check_state(void *self);
 
-/* --- notifications --- */
+/* --- the back channel --- */
+
+/*
+ * On the connection's thread: the channel, ready for requests (VHU_ESTATE, VHU_ENOSYS); what
+ * became of one whose sending gave `r`; wait for what is not through yet, which, where nobody can
+ * wait, goes with what comes next; a turn of all of it; its end.
+ */
+int vhu__device_channel(vhu_device *device, vhu_frontend_client **channel);
+int vhu__device_sent(vhu_device *device, int r);
+int vhu__device_watch_channel(vhu_device *device);
+void vhu__device_channel_turn(vhu_device *device);
+void vhu__device_close_channel(vhu_device *device);
 
 /* Where the phase says: tell the driver (VHU_VRING_CALL, VHU_VRING_ERR), if that can be done. */
 void vhu__ring_signal(vhu_ring *ring, vhu_vring_event which);
 
-/* On the connection's thread: send what rings have to say on the channel; and free that. */
-void vhu__device_speak(vhu_device *device);
-void vhu__device_close_channel(vhu_device *device);
+/* On the connection's thread: send what rings have to say; false if there was no room for all. */
+bool vhu__device_speak(vhu_device *device);
 
 /* vhu_backend_ops.vring_kick */
 int vhu__device_vring_kick(void *self, uint32_t index);
+
+/* `done` of vhu_frontend_client_options; or nothing more will be answered. */
+void vhu__device_answered(void *arg, uint32_t request, int status, vhu_handle *handle);
+void vhu__device_end_questions(vhu_device *device);
+
+/* False if that is no configuration. */
+bool vhu__device_set_shmem(vhu_device *device, const vhu_shmem_config *config);
+int vhu__device_get_shmem_config(void *self, vhu_shmem_config *config);
+int vhu__device_get_shared_object(void *self, const uint8_t uuid[16], vhu_handle *handle);
 
 /* The kit's requests; `self` is the vhu_device. */
 extern const vhu_backend_ops vhu__device_ops;

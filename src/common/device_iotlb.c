@@ -67,17 +67,12 @@ static void tell(vhu_ring *ring, uint8_t type)
     const vhu__fault *fault = &ring->wait.fault;
     const vhu_iotlb_msg msg = {
         .iova = fault->iova, .size = fault->len, .perm = fault->perm, .type = type};
-    int r = device->channel ? 0 : VHU_ENOSYS;
+    vhu_frontend_client *channel;
+    int r = vhu__device_channel(device, &channel);
 
-    if (r == 0) {
-        vhu_frontend_client_set_features(device->channel, device->features,
-                                         vhu_backend_server_protocol_features(device->server));
-        r = vhu_frontend_client_iotlb_msg(device->channel, &msg);
-    }
     if (r == 0)
-        r = vhu_frontend_client_finish(device->channel);
-    /* What the front-end does not read yet is queued. */
-    if (r < 0 && r != VHU_EAGAIN)
+        r = vhu__device_sent(device, vhu_frontend_client_iotlb_msg(channel, &msg));
+    if (r < 0)
         vhu__device_log(device, VHU_LOG_WARNING,
                         "ring %u: cannot ask for the translation of 0x%" PRIx64 ": %s", ring->index,
                         fault->iova, vhu_strerror(r));

@@ -181,13 +181,15 @@ static int change_ring(vhu_device *device, uint32_t ring, vhu__change c)
     return vhu__device_submit(device, &c);
 }
 
-/* What the channel carries with handles is host notifiers, and nothing else. */
+/* What the channel carries with handles is host notifiers and pieces of shared memory. */
 static int get_protocol_features(void *self, uint64_t *features)
 {
     const vhu_device *device = self;
 
     if (!device->options.host_notifiers)
-        *features &= ~(VHU_BIT(VHU_PF_BACKEND_SEND_FD) | VHU_BIT(VHU_PF_HOST_NOTIFIER));
+        *features &= ~VHU_BIT(VHU_PF_HOST_NOTIFIER);
+    if (!(*features & (VHU_BIT(VHU_PF_HOST_NOTIFIER) | VHU_BIT(VHU_PF_SHMEM))))
+        *features &= ~VHU_BIT(VHU_PF_BACKEND_SEND_FD);
     return 0;
 }
 
@@ -322,12 +324,14 @@ static int set_vring_enable(void *self, uint32_t ring, bool enable)
     return change_ring(self, ring, (vhu__change){.apply = apply_enable, .value = enable});
 }
 
-/* Nobody waits on this connection, so nothing may come: no acknowledgements. */
+/* Unless somebody wants an answer nobody waits on this connection, so nothing may come. */
 static int set_backend_channel(void *self, vhu_conn **channel)
 {
     vhu_device *device = self;
+    const vhu_frontend_client_options options = {
+        .size = sizeof(options), .done = vhu__device_answered, .arg = device};
     vhu_frontend_client *client;
-    int r = vhu_frontend_client_new(&client, channel, NULL);
+    int r = vhu_frontend_client_new(&client, channel, &options);
 
     if (r < 0)
         return r;
@@ -335,7 +339,7 @@ static int set_backend_channel(void *self, vhu_conn **channel)
     vhu__device_close_channel(device);
     device->channel = client;
     vhu__device_ask_again(device);
-    vhu__device_speak(device);
+    vhu__device_channel_turn(device);
     return 0;
 }
 
@@ -393,4 +397,6 @@ const vhu_backend_ops vhu__device_ops = {
     .rem_mem_reg = rem_mem_reg,
     .set_device_state_fd = vhu__device_set_state_fd,
     .check_device_state = vhu__device_check_state,
+    .get_shared_object = vhu__device_get_shared_object,
+    .get_shmem_config = vhu__device_get_shmem_config,
 };

@@ -115,44 +115,24 @@ void vhu__device_add_requests(vhu_device *device)
 
 /* --- on the back-end's channel --- */
 
-static int channel_for_request(vhu_device *device, vhu_frontend_client **channel)
-{
-    *channel = device->channel;
-    if (!device->server)
-        return VHU_ESTATE;
-    if (!device->channel)
-        return VHU_ENOSYS;
-    vhu_frontend_client_set_features(device->channel, vhu_backend_server_features(device->server),
-                                     vhu_backend_server_protocol_features(device->server));
-    return 0;
-}
-
-/* What the front-end does not read yet is queued. */
-static int sent(vhu_frontend_client *channel, int r)
-{
-    if (r == 0)
-        r = vhu_frontend_client_finish(channel);
-    return r == VHU_EAGAIN ? 0 : r;
-}
-
 int vhu_device_config_changed(vhu_device *device)
 {
     vhu_frontend_client *channel;
-    int r = channel_for_request(device, &channel);
+    int r = vhu__device_channel(device, &channel);
 
-    return r < 0 ? r : sent(channel, vhu_frontend_client_config_changed(channel));
+    return r < 0 ? r : vhu__device_sent(device, vhu_frontend_client_config_changed(channel));
 }
 
 int vhu_device_set_host_notifier(vhu_device *device, uint32_t ring, uint64_t size, uint64_t offset,
                                  vhu_handle handle)
 {
     vhu_frontend_client *channel;
-    int r = channel_for_request(device, &channel);
+    int r = vhu__device_channel(device, &channel);
 
     if (r < 0)
         return r;
     if (ring >= device->options.num_rings)
         return VHU_EINVAL;
-    return sent(channel,
-                vhu_frontend_client_vring_host_notifier(channel, ring, size, offset, handle));
+    return vhu__device_sent(
+        device, vhu_frontend_client_vring_host_notifier(channel, ring, size, offset, handle));
 }

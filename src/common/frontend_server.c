@@ -13,6 +13,7 @@ struct vhu_frontend_server {
     void *iotlb_self;        /* of ops.iotlb_msg */
     vhu__notified *notified; /* NULL: nobody listens */
     void *notified_arg;
+    void *share_self; /* of the ops about shared memory and shared objects */
 };
 
 typedef struct vhu_frontend_server frontend;
@@ -80,17 +81,17 @@ static int vring_err(frontend *f)
 
 static int shared_object_add(frontend *f)
 {
-    return f->ops.shared_object_add(f->self, f->base.payload);
+    return f->ops.shared_object_add(f->share_self, f->base.payload);
 }
 
 static int shared_object_remove(frontend *f)
 {
-    return f->ops.shared_object_remove(f->self, f->base.payload);
+    return f->ops.shared_object_remove(f->share_self, f->base.payload);
 }
 
 static int shared_object_lookup(frontend *f)
 {
-    return f->ops.shared_object_lookup(f->self, f->base.payload, &f->base.reply_handle);
+    return f->ops.shared_object_lookup(f->share_self, f->base.payload, &f->base.reply_handle);
 }
 
 static int load_shmem(frontend *f, vhu_shmem_request **request)
@@ -108,7 +109,7 @@ static int shmem_map(frontend *f)
     vhu_shmem_request *request;
     int r = load_shmem(f, &request);
 
-    return r < 0 ? r : f->ops.shmem_map(f->self, request, f->base.handles);
+    return r < 0 ? r : f->ops.shmem_map(f->share_self, request, f->base.handles);
 }
 
 static int shmem_unmap(frontend *f)
@@ -116,7 +117,7 @@ static int shmem_unmap(frontend *f)
     vhu_shmem_request *request;
     int r = load_shmem(f, &request);
 
-    return r < 0 ? r : f->ops.shmem_unmap(f->self, request);
+    return r < 0 ? r : f->ops.shmem_unmap(f->share_self, request);
 }
 
 static const struct {
@@ -174,7 +175,7 @@ int vhu_frontend_server_new(vhu_frontend_server **out, vhu_conn **conn, const vh
         return VHU_EINVAL;
     }
     vhu__server_init(&server->base, &role, conn, o.max_rings);
-    server->self = server->iotlb_self = self;
+    server->self = server->iotlb_self = server->share_self = self;
     vhu_frontend_server_set_features(server, o.features, o.protocol_features);
     *out = server;
     return 0;
@@ -185,6 +186,17 @@ void vhu__frontend_server_take_iotlb(vhu_frontend_server *server,
 {
     server->ops.iotlb_msg = op;
     server->iotlb_self = self;
+}
+
+void vhu__frontend_server_take_share(vhu_frontend_server *server, const vhu_frontend_ops *ops,
+                                     void *self)
+{
+    server->ops.shared_object_add = ops->shared_object_add;
+    server->ops.shared_object_remove = ops->shared_object_remove;
+    server->ops.shared_object_lookup = ops->shared_object_lookup;
+    server->ops.shmem_map = ops->shmem_map;
+    server->ops.shmem_unmap = ops->shmem_unmap;
+    server->share_self = self;
 }
 
 void vhu_frontend_server_free(vhu_frontend_server *server)

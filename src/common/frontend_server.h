@@ -13,4 +13,8 @@ void vhu__frontend_server_take_iotlb(vhu_frontend_server *server,
 typedef void vhu__notified(void *arg, uint32_t ring, vhu_vring_event which);
 void vhu__frontend_server_listen(vhu_frontend_server *server, vhu__notified *notified, void *arg);
 
+/* Have the ops about shared memory and shared objects be these, with a `self` of their own. */
+void vhu__frontend_server_take_share(vhu_frontend_server *server, const vhu_frontend_ops *ops,
+                                     void *self);
+
 #endif

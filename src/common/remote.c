@@ -71,6 +71,10 @@ static int copy_options(vhu_remote *remote, const vhu_remote_options *options)
         KIT_PROTOCOL | (o->ops || o->translate ? VHU_BIT(VHU_PF_BACKEND_REQ) : 0);
     o->protocol_features |= remote->ops.vring_host_notifier ? HOST_NOTIFIER : 0;
     o->protocol_features |= o->inband ? INBAND : 0;
+    if (o->ops)
+        o->protocol_features |= VHU_BIT(VHU_PF_SHARED_OBJECT);
+    if (o->ops && remote->ops.shmem_map && remote->ops.shmem_unmap)
+        o->protocol_features |= VHU_BIT(VHU_PF_SHMEM) | VHU_BIT(VHU_PF_BACKEND_SEND_FD);
     o->protocol_features &= ~o->withheld_protocol_features;
     return 0;
 }
@@ -209,6 +213,7 @@ static int open_channel(vhu_remote *remote)
     } else {
         vhu__remote_answer_misses(remote);
         vhu__remote_listen(remote);
+        vhu__remote_follow_share(remote);
         vhu_backend_client_attach(remote->client, remote->channel);
         r = vhu__remote_sent(remote, vhu_backend_client_set_backend_req_fd(remote->client, peer));
     }
@@ -217,8 +222,7 @@ static int open_channel(vhu_remote *remote)
     return r;
 }
 
-/* Whether the driver may know its features already. */
-static bool are_features_fixed(const vhu_remote *remote)
+bool vhu__remote_is_known(const vhu_remote *remote)
 {
     return remote->acknowledged || remote->running;
 }
@@ -226,7 +230,7 @@ static bool are_features_fixed(const vhu_remote *remote)
 /* What the driver was told of must still be there. */
 static int check_features(vhu_remote *remote, uint64_t offered)
 {
-    uint64_t lost = are_features_fixed(remote) ? remote->features & ~offered : 0;
+    uint64_t lost = vhu__remote_is_known(remote) ? remote->features & ~offered : 0;
 
     if (lost == 0)
         return 0;
@@ -238,7 +242,7 @@ static int check_features(vhu_remote *remote, uint64_t offered)
 static void accept_offer(vhu_remote *remote, uint64_t offered)
 {
     remote->offered = offered;
-    if (!are_features_fixed(remote))
+    if (!vhu__remote_is_known(remote))
         remote->features = offered;
 }
 
@@ -255,6 +259,8 @@ static int negotiate(vhu_remote *remote, uint64_t *offered)
         r = check_rings(remote);
     if (r == 0)
         r = check_slots(remote);
+    if (r == 0)
+        r = vhu__remote_ask_shmem(remote);
     *offered &= remote->options.features;
     /* A back-end that cannot ask would wait for ever. */
     if (!vhu__remote_has(remote, VHU_PF_BACKEND_REQ))
@@ -280,6 +286,7 @@ void vhu_remote_disconnect(vhu_remote *remote)
     remote->client = NULL;
     remote->channel = NULL;
     remote->live = false;
+    vhu__remote_drop_share(remote);
     for (size_t i = 0; i < remote->num_regions; i++)
         remote->regions[i].announced = false;
     for (uint32_t i = 0; remote->rings && i < remote->options.num_rings; i++)

@@ -27,6 +27,13 @@ typedef struct vhu__remote_ring {
     vhu__remote_event events[3];
 } vhu__remote_ring;
 
+/* Pieces of shared memory, and shared objects, that one back-end may have. */
+enum { VHU__MAX_PIECES = 256, VHU__MAX_OBJECTS = 256 };
+
+typedef struct vhu__remote_object {
+    uint8_t uuid[16];
+} vhu__remote_object;
+
 struct vhu_remote {
     /* What the VMM wants. */
     vhu_remote_options options;
@@ -48,6 +55,12 @@ struct vhu_remote {
     vhu_frontend_server *channel;
     size_t max_regions;
     bool live; /* memory is announced as it comes */
+    bool has_shmem;
+    vhu_shmem_config shmem; /* of the last one */
+    size_t num_pieces;
+    vhu_shmem_request pieces[VHU__MAX_PIECES];
+    size_t num_objects;
+    vhu__remote_object objects[VHU__MAX_OBJECTS];
     char error[200];
 };
 
@@ -59,6 +72,9 @@ int vhu__remote_sent(vhu_remote *remote, int r);
 
 /* Whether a protocol feature was negotiated on this connection. */
 bool vhu__remote_has(const vhu_remote *remote, unsigned protocol_feature);
+
+/* Whether the driver may know the device's features already. */
+bool vhu__remote_is_known(const vhu_remote *remote);
 
 /* Announce what has not been on this connection. */
 int vhu__remote_share_memory(vhu_remote *remote);
@@ -84,6 +100,15 @@ int vhu__remote_kick(vhu_remote *remote, uint32_t ring);
 
 /* Have calls and errors signalled that come on a new channel. */
 void vhu__remote_listen(vhu_remote *remote);
+
+/*
+ * What the back-end shares: learn of its regions, once connected; be told of the rest on the
+ * channel; and forget pieces, or all of it.
+ */
+int vhu__remote_ask_shmem(vhu_remote *remote);
+void vhu__remote_follow_share(vhu_remote *remote);
+void vhu__remote_drop_pieces(vhu_remote *remote);
+void vhu__remote_drop_share(vhu_remote *remote);
 
 /* The in-flight area is of no use any more. */
 void vhu__remote_drop_inflight(vhu_remote *remote);

@@ -495,6 +495,7 @@ int vhu_remote_reset(vhu_remote *remote)
     /* A ring that would not stop is all the more reason. */
     if (vhu_remote_is_connected(remote) && vhu__remote_has(remote, VHU_PF_RESET_DEVICE))
         r = vhu__remote_sent(remote, vhu_backend_client_reset_device(remote->client));
+    vhu__remote_drop_pieces(remote);
     for (uint32_t i = 0; i < remote->options.num_rings; i++)
         remote->rings[i].base = is_packed(remote) ? VHU_PACKED_RING_BASE : 0;
     remote->features = remote->offered;

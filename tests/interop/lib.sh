@@ -257,6 +257,22 @@ qemu_disk() {
     DISK=(-chardev "socket,id=c0,path=$SOCKET" -device "${DISK_MODEL:-vhost-user-blk-pci},chardev=c0${*:+,$*}")
 }
 
+# qemu_net [PROPERTY...]: the arguments for a network device, left in NET. QEMU 7.2
+# dies with interrupt vectors where there is no KVM.
+qemu_net() {
+    local IFS=,
+    NET=(-chardev "socket,id=c0,path=$SOCKET" -netdev vhost-user,id=n0,chardev=c0
+        -device "virtio-net-pci,netdev=n0,vectors=0${*:+,$*}")
+}
+
+# qemu_monitor: the arguments for a monitor, left in MONITOR, that takes commands on
+# descriptor 3.
+qemu_monitor() {
+    mkfifo "$WORK/monitor.in" "$WORK/monitor.out"
+    exec 3<>"$WORK/monitor.in" 4<>"$WORK/monitor.out"
+    MONITOR=(-chardev "pipe,id=m0,path=$WORK/monitor" -mon chardev=m0)
+}
+
 # /dev/kvm may be there and open while no guest runs behind it: only a guest
 # that ran is proof. The answer holds until the next boot of this machine.
 choose_accel() {

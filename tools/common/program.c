@@ -83,8 +83,8 @@ static size_t gather_rows(struct option_row *all, struct program_settings *setti
         {"check-peer", OPTION_FLAG, &settings->check_peer, NULL,
          "turn away front-ends of other users than this program's and root (SYSTEM)", 0, 0},
         {"once", OPTION_FLAG, &settings->once, NULL, "end when the first front-end has gone", 0, 0},
-        {"num-queues", OPTION_NUMBER, &settings->num_queues, "N", "queues offered (1)", 1,
-         VHU_MAX_RINGS},
+        {"num-queues", OPTION_NUMBER, &settings->num_queues, "N",
+         "queues offered (as few as will do)", 1, VHU_MAX_RINGS},
         {"workers", OPTION_NUMBER, &settings->workers, "N",
          "threads (one for each queue, at most one for each processor)", 1, VHU_MAX_RINGS},
         {"spin-us", OPTION_NUMBER, &settings->spin_us, "N",
@@ -245,6 +245,7 @@ static int start_device(struct program *program, const struct program_device *de
                                         .features = device->features | VHU_QUEUE_FEATURES,
                                         .num_rings = settings->num_queues,
                                         .inband = settings->inband,
+                                        .serve_disabled = device->serve_disabled,
                                         .log = on_log,
                                         .log_arg = program};
     const vhu_uv_device_options uv_options = {.size = sizeof uv_options,

@@ -61,7 +61,8 @@ struct program {
 /* The device that a program serves. `self` is the struct program. */
 struct program_device {
     const vhu_device_ops *ops;
-    uint64_t features; /* virtio's, offered */
+    uint64_t features;   /* virtio's, offered */
+    bool serve_disabled; /* as in vhu_device_options */
     int (*worker_start)(void *self, unsigned worker, uv_loop_t *loop);
     void (*worker_stop)(void *self, unsigned worker);
     const char *description; /* for the ready line */

@@ -175,6 +175,7 @@ kit *kit_new(const kit_options *options)
                                        .inband = options->inband,
                                        .host_notifiers = options->host_notifiers,
                                        .shmem = options->shmem,
+                                       .cross_endian = options->cross_endian,
                                        .log = on_log,
                                        .log_arg = k};
 

@@ -39,6 +39,7 @@ typedef struct kit_options {
     bool no_inflight;
     bool host_notifiers;
     bool inband;
+    bool cross_endian;
     const vhu_device_ops *ops; /* NULL: echo_ops; their `self` is the kit's echo */
     const vhu_shmem_config *shmem;
 } kit_options;

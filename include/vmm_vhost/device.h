@@ -116,6 +116,13 @@ typedef struct vhu_device_options {
     bool host_notifiers;
     /* Regions of shared memory that the driver gets, see device_share.h; NULL: none. Copied. */
     const vhu_shmem_config *shmem;
+    /*
+     * Offer rings of guests of either byte order to drivers before 1.0 (protocol feature
+     * CROSS_ENDIAN, SET_VRING_ENDIAN): what is in requests and configuration is in the guest's byte
+     * order as well then, for which the device asks vhu_ring_is_big_endian(). Without this a ring
+     * of such a driver does not start where it would be big-endian.
+     */
+    bool cross_endian;
 } vhu_device_options;
 
 /* What the connection's thread may have to wait for besides the connection. */
@@ -240,6 +247,12 @@ VHU_API vhu_handle vhu_ring_kick_handle(const vhu_ring *ring);
 /* On the worker: whether the ring is enabled, and the features that the driver acknowledged. */
 VHU_API bool vhu_ring_enabled(const vhu_ring *ring);
 VHU_API uint64_t vhu_ring_features(const vhu_ring *ring);
+
+/*
+ * On the worker: whether what is in the requests is big-endian, since the guest is and its driver
+ * is one before 1.0. With VERSION_1 it never is.
+ */
+VHU_API bool vhu_ring_is_big_endian(const vhu_ring *ring);
 
 /*
  * On the worker: as vhu_queue_take(), but a broken ring is reported (log, err event) and gives 0;

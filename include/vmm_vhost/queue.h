@@ -52,6 +52,7 @@ typedef struct vhu_queue_config {
     uint32_t num;             /* descriptors */
     uint32_t base;            /* as of SET_VRING_BASE */
     vhu_vring_addr addr;      /* the front-end's user addresses; index is not looked at */
+    bool big_endian;          /* the guest, if its driver is one before 1.0: without VERSION_1 */
 } vhu_queue_config;
 
 VHU_API int vhu_queue_new(vhu_queue **out);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "device_internal.h"
+#include "endian.h"
 
 void vhu__device_log(vhu_device *device, vhu_log_level level, const char *format, ...)
 {
@@ -74,10 +75,14 @@ static int start_queue(vhu_ring *ring)
         .num = ring->num,
         .base = ring->base,
         .addr = ring->addr,
+        .big_endian = ring->big_endian,
     };
     bool packed = (config.features & VHU_BIT(VHU_F_RING_PACKED)) != 0;
-    int r = vhu__inflight_track(packed ? NULL : ring->device->inflight, ring->index, ring->queue);
+    int r;
 
+    if (vhu_ring_is_big_endian(ring) && !ring->device->options.cross_endian)
+        return VHU_ENOSYS;
+    r = vhu__inflight_track(packed ? NULL : ring->device->inflight, ring->index, ring->queue);
     if (r == 0)
         r = vhu__log_track(ring);
     return r == 0 ? vhu_queue_start(ring->queue, &config) : r;
@@ -155,6 +160,7 @@ static int make_rings(vhu_device *device)
         vhu_ring *ring = &device->rings[i];
 
         ring->device = device;
+        ring->big_endian = VHU__BIG_ENDIAN;
         ring->index = i;
         ring->worker = i % workers;
         atomic_init(&ring->phase, VHU__PARKED);
@@ -223,6 +229,8 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
         device->backend_ops.get_inflight_fd = NULL;
     if (!device->ops.save_state || !device->ops.load_state || !can_watch(device))
         device->backend_ops.set_device_state_fd = NULL;
+    if (!device->options.cross_endian)
+        device->backend_ops.set_vring_endian = NULL;
     if (!device->options.inband || !can_watch(device))
         device->backend_ops.vring_kick = NULL;
     if (!device->options.shmem || !can_watch(device))

@@ -65,7 +65,8 @@ struct vhu_ring {
     uint32_t num;
     uint32_t base;
     bool has_addr;
-    bool started; /* SET_VRING_KICK came; until GET_VRING_BASE */
+    bool big_endian; /* the guest, as far as that matters: without VERSION_1 */
+    bool started;    /* SET_VRING_KICK came; until GET_VRING_BASE */
     bool enabled;
 
     /* The worker's own. */

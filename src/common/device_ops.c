@@ -85,6 +85,12 @@ static int apply_base(vhu_device *device, const vhu__change *c)
     return 0;
 }
 
+static int apply_endian(vhu_device *device, const vhu__change *c)
+{
+    device->rings[c->first].big_endian = c->value != 0;
+    return 0;
+}
+
 static int apply_kick(vhu_device *device, const vhu__change *c)
 {
     vhu_ring *ring = &device->rings[c->first];
@@ -296,6 +302,11 @@ static int set_vring_base(void *self, uint32_t ring, uint32_t base)
     return change_ring(self, ring, (vhu__change){.apply = apply_base, .value = base});
 }
 
+static int set_vring_endian(void *self, uint32_t ring, bool big_endian)
+{
+    return change_ring(self, ring, (vhu__change){.apply = apply_endian, .value = big_endian});
+}
+
 static int get_vring_base(void *self, uint32_t ring, uint32_t *base)
 {
     return change_ring(self, ring, (vhu__change){.apply = apply_get_base, .base = base});
@@ -388,6 +399,7 @@ const vhu_backend_ops vhu__device_ops = {
     .set_vring_enable = set_vring_enable,
     .set_backend_channel = set_backend_channel,
     .iotlb_msg = vhu__device_iotlb_msg,
+    .set_vring_endian = set_vring_endian,
     .get_inflight_fd = get_inflight_fd,
     .set_inflight_fd = set_inflight_fd,
     .reset_device = reset_device,

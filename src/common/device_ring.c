@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "device_internal.h"
+#include "endian.h"
 
 /* Its address stands for "no event" where NULL stands for "nothing new". */
 static char no_event;
@@ -223,6 +224,7 @@ void vhu__ring_reset(vhu_ring *ring)
     ring->num = 0;
     ring->base = 0;
     ring->has_addr = false;
+    ring->big_endian = VHU__BIG_ENDIAN;
     ring->started = false;
     ring->enabled = false;
     vhu__ring_end_wait(ring);
@@ -334,6 +336,11 @@ bool vhu_ring_enabled(const vhu_ring *ring)
 uint64_t vhu_ring_features(const vhu_ring *ring)
 {
     return ring->device->features & ~VHU_BIT(VHU_F_LOG_ALL);
+}
+
+bool vhu_ring_is_big_endian(const vhu_ring *ring)
+{
+    return ring->big_endian && !(ring->device->features & VHU_BIT(VHU_F_VERSION_1));
 }
 
 uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n)

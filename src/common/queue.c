@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "endian.h"
-
 /* Features that would change what is in the ring or when to call, and are not implemented. */
 enum { F_NOTIFY_ON_EMPTY = 24, F_NOTIFICATION_DATA = 38 };
 #define UNKNOWN_FEATURES (VHU_BIT(F_NOTIFY_ON_EMPTY) | VHU_BIT(F_NOTIFICATION_DATA))
@@ -149,6 +147,15 @@ static int choose_ops(vhu_queue *queue, uint64_t features)
     return features & VHU_BIT(VHU_F_IN_ORDER) ? vhu__queue_order_start(queue) : 0;
 }
 
+/* A driver before 1.0 writes in the guest's byte order. */
+static const vhu__queue_layout *choose_layout(const vhu_queue_config *c)
+{
+    if (c->features & VHU_BIT(VHU_F_RING_PACKED))
+        return &vhu__packed_layout;
+    return c->big_endian && !(c->features & VHU_BIT(VHU_F_VERSION_1)) ? &vhu__split_be_layout
+                                                                      : &vhu__split_layout;
+}
+
 int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
 {
     const vhu__queue_layout *layout;
@@ -161,11 +168,10 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
     if (queue->running)
         return VHU_ESTATE;
     platform = (c.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)) != 0;
-    /* A driver before 1.0 writes in the guest's byte order, which is ours only on this side. */
-    if ((c.features & UNKNOWN_FEATURES) || (platform && !queue->platform) ||
-        (VHU__BIG_ENDIAN && !(c.features & VHU_BIT(VHU_F_VERSION_1))))
+    if ((c.features & UNKNOWN_FEATURES) || (platform && !queue->platform))
         return VHU_ENOSYS;
-    layout = c.features & VHU_BIT(VHU_F_RING_PACKED) ? &vhu__packed_layout : &vhu__split_layout;
+    layout = choose_layout(&c);
+    queue->big_endian = layout == &vhu__split_be_layout;
     queue->memory = c.memory;
     queue->window = (vhu__window){0};
     queue->iotlb = platform ? queue->platform : NULL;

@@ -72,6 +72,14 @@ static bool is_nowhere(vhu_queue *queue, uint64_t addr, uint32_t len)
     return queue->fault.len == 0 && vhu__break_outside(queue, addr, len);
 }
 
+static vhu__item copy_be_desc(const vhu__desc *from)
+{
+    return (vhu__item){.addr = vhu__be64(from->addr),
+                       .len = vhu__be32(from->len),
+                       .flags = vhu__be16(from->flags),
+                       .next = vhu__be16(from->next)};
+}
+
 /* A descriptor, wherever its bytes are. */
 static bool copy_pieces(vhu_queue *queue, uint64_t addr, vhu__item *out)
 {
@@ -88,7 +96,7 @@ static bool copy_pieces(vhu_queue *queue, uint64_t addr, vhu__item *out)
         for (; here > 0; here--, i++)
             raw.bytes[i] = *(const volatile uint8_t *)vhu__window_at(&queue->window, addr + i);
     }
-    *out = vhu__copy_desc(&raw.desc);
+    *out = queue->big_endian ? copy_be_desc(&raw.desc) : vhu__copy_desc(&raw.desc);
     return true;
 }
 

@@ -81,6 +81,7 @@ typedef struct vhu__queue_layout {
 } vhu__queue_layout;
 
 extern const vhu__queue_layout vhu__split_layout;
+extern const vhu__queue_layout vhu__split_be_layout;
 extern const vhu__queue_layout vhu__packed_layout;
 
 /* Requests that were completed too early, if the driver wants them in order. */
@@ -123,6 +124,7 @@ struct vhu_queue {
     uint16_t used_idx;  /* next to fill */
     bool event_idx;
     bool running;
+    bool big_endian;   /* what is in the ring; else it is little-endian */
     bool called;       /* since start; the first call is not suppressed by an old event word */
     uint64_t uncalled; /* entries of the ring used since needs_call was asked */
     const vhu_memory *memory;

@@ -19,7 +19,7 @@ static int ordered_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
     int taken = order->take(queue, chains, n);
 
     for (int i = 0; i < taken; i++) {
-        if (queue->layout == &vhu__split_layout) {
+        if (queue->layout != &vhu__packed_layout) {
             chains[i].place = (uint16_t)order->next;
             chains[i].span = 1;
         }

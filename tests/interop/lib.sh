@@ -22,6 +22,7 @@ BLK_PROGRAM=${BLK_PROGRAM:-$PROGRAMS/vhost-user-blk}
 GUEST_SECONDS=60   # no guest here needs half of it
 STOP_SECONDS=5     # a program that was told to stop must have stopped
 SERIAL=vmm-vhost-0
+NEXT=              # before the names of what shall take over from what runs
 
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/vhu.XXXXXX")
 SOCKET=$WORK/blk.sock
@@ -136,12 +137,12 @@ start_backend() {
     case $BACKEND in
         blk)
             [[ -x $BLK_PROGRAM ]] || fail "no $BLK_PROGRAM: build it first"
-            spawn backend 600 "$BLK_PROGRAM" --blk-file="$IMAGE" --socket-path="$SOCKET" \
+            spawn "${NEXT}backend" 600 "$BLK_PROGRAM" --blk-file="$IMAGE" --socket-path="$SOCKET" \
                 --serial="$SERIAL" --engine="$ENGINE" "$@"
-            wait_for_line backend 10 '^vhost-user-blk: ready on '
+            wait_for_line "${NEXT}backend" 10 '^vhost-user-blk: ready on '
             ;;
         qsd)
-            spawn backend 600 qemu-storage-daemon \
+            spawn "${NEXT}backend" 600 qemu-storage-daemon \
                 --blockdev driver=file,node-name=f,filename="$IMAGE",discard=unmap \
                 --export "$(qsd_export "$@")"
             wait_until 10 test -S "$SOCKET" || fail "qemu-storage-daemon does not listen"
@@ -226,7 +227,7 @@ start_qemu() {
     make_initramfs qemu
     qemu_command "${ACCEL:=$(choose_accel)}" "${MACHINE:-q35}" "$1" -global virtio-mmio.force-legacy=off "${@:2}"
     GUEST_BEGAN=$(now_ms)
-    spawn guest "$GUEST_SECONDS" "${QEMU[@]}"
+    spawn "${NEXT}guest" "$GUEST_SECONDS" "${QEMU[@]}"
 }
 
 # start_uml SETTINGS: 2 is virtio's number for a disk.

@@ -16,7 +16,8 @@
 #define KIT_PROTOCOL                                                                               \
     (VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIG) |                     \
      VHU_BIT(VHU_PF_RESET_DEVICE) | VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) |                          \
-     VHU_BIT(VHU_PF_INFLIGHT_SHMFD) | VHU_BIT(VHU_PF_DEVICE_STATE) | VHU_BIT(VHU_PF_STATUS))
+     VHU_BIT(VHU_PF_INFLIGHT_SHMFD) | VHU_BIT(VHU_PF_DEVICE_STATE) | VHU_BIT(VHU_PF_STATUS) |      \
+     VHU_BIT(VHU_PF_LOG_SHMFD))
 
 #define HOST_NOTIFIER (VHU_BIT(VHU_PF_HOST_NOTIFIER) | VHU_BIT(VHU_PF_BACKEND_SEND_FD))
 
@@ -128,6 +129,7 @@ void vhu_remote_free(vhu_remote *remote)
         vhu_handle_close(&remote->regions[i].handle);
     vhu_memory_free(remote->memory);
     vhu__remote_drop_inflight(remote);
+    vhu__remote_drop_log(remote);
     free(remote);
 }
 
@@ -259,6 +261,7 @@ static int negotiate(vhu_remote *remote, uint64_t *offered)
         r = check_rings(remote);
     if (r == 0)
         r = check_slots(remote);
+    remote->offers_log = r == 0 && (*offered & VHU_BIT(VHU_F_LOG_ALL));
     if (r == 0)
         r = vhu__remote_ask_shmem(remote);
     *offered &= remote->options.features;

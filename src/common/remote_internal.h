@@ -34,6 +34,8 @@ typedef struct vhu__remote_object {
     uint8_t uuid[16];
 } vhu__remote_object;
 
+typedef struct vhu__remote_log vhu__remote_log;
+
 struct vhu_remote {
     /* What the VMM wants. */
     vhu_remote_options options;
@@ -49,6 +51,7 @@ struct vhu_remote {
     vhu__remote_ring *rings;
     vhu_inflight_area inflight;
     vhu_handle inflight_handle; /* VHU_NO_HANDLE: no area is in use */
+    vhu__remote_log *log;       /* NULL: nothing is logged */
 
     /* The connection. */
     vhu_backend_client *client;
@@ -61,6 +64,7 @@ struct vhu_remote {
     vhu_shmem_request pieces[VHU__MAX_PIECES];
     size_t num_objects;
     vhu__remote_object objects[VHU__MAX_OBJECTS];
+    bool offers_log; /* VHU_F_LOG_ALL */
     char error[200];
 };
 
@@ -112,5 +116,18 @@ void vhu__remote_drop_share(vhu_remote *remote);
 
 /* The in-flight area is of no use any more. */
 void vhu__remote_drop_inflight(vhu_remote *remote);
+
+/* SET_FEATURES; and SET_VRING_ADDR of the rings that run: with the log, or without. */
+int vhu__remote_send_features(vhu_remote *remote);
+int vhu__remote_resend_addrs(vhu_remote *remote);
+
+/* Send the log, if there is one; make it fit for new memory, which was not announced yet. */
+int vhu__remote_share_log(vhu_remote *remote);
+int vhu__remote_fit_log(vhu_remote *remote);
+
+/* Have this fetched as if it had been logged. */
+void vhu__remote_mark(vhu_remote *remote, uint64_t guest_addr, uint64_t len);
+
+void vhu__remote_drop_log(vhu_remote *remote);
 
 #endif

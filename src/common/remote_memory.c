@@ -72,7 +72,8 @@ int vhu_remote_add_memory(vhu_remote *remote, const vhu_mem_region *region, vhu_
     }
     *new = (vhu__remote_region){.region = *region, .handle = copy};
     remote->num_regions++;
-    if (remote->live && vhu_remote_is_connected(remote))
+    r = vhu__remote_fit_log(remote);
+    if (r == 0 && remote->live && vhu_remote_is_connected(remote))
         r = vhu__remote_share_memory(remote);
     if (r < 0) {
         remote->num_regions--;

@@ -27,7 +27,12 @@ static int locate(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *l, v
     const uint64_t avail = packed ? sizeof(vhu__packed_event) : vhu__avail_bytes(l->num);
     const uint64_t used = packed ? sizeof(vhu__packed_event) : vhu__used_bytes(l->num);
 
-    *out = (vhu_vring_addr){.index = ring, .desc = l->desc, .avail = l->avail, .used = l->used};
+    *out = (vhu_vring_addr){.index = ring,
+                            .flags = remote->log ? VHU_VRING_F_LOG : 0,
+                            .log = remote->log ? l->used : 0,
+                            .desc = l->desc,
+                            .avail = l->avail,
+                            .used = l->used};
     /* The back-end asks where they are, now and whenever that changes. */
     if (vhu__remote_has_iommu(remote))
         return 0;
@@ -228,6 +233,16 @@ int vhu_remote_enable_ring(vhu_remote *remote, uint32_t ring, bool enable)
     return r;
 }
 
+/* A back-end may have gone between writing to a ring and logging that. */
+static void mark_ring(vhu_remote *remote, const vhu_ring_layout *l)
+{
+    const bool packed = is_packed(remote);
+
+    if (packed)
+        vhu__remote_mark(remote, l->desc, vhu__desc_bytes(l->num));
+    vhu__remote_mark(remote, l->used, packed ? sizeof(vhu__packed_event) : vhu__used_bytes(l->num));
+}
+
 static int start_ring(vhu_remote *remote, uint32_t index, uint32_t base)
 {
     static const vhu_vring_event events[] = {VHU_VRING_CALL, VHU_VRING_ERR, VHU_VRING_KICK};
@@ -250,11 +265,28 @@ static int start_ring(vhu_remote *remote, uint32_t index, uint32_t base)
     vhu__remote_sent(remote, r);
     if (r < 0)
         return r;
+    mark_ring(remote, &ring->layout);
     /* The kick starts it, whether or not we hear of it. */
     ring->started = true;
     for (size_t i = 0; r == 0 && i < VHU__COUNT(events); i++)
         r = send_event(remote, index, events[i]);
     return r == 0 ? send_enable(remote, index, ring->enabled) : r;
+}
+
+int vhu__remote_resend_addrs(vhu_remote *remote)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < remote->options.num_rings; i++) {
+        vhu_vring_addr addr;
+
+        if (!remote->rings[i].started)
+            continue;
+        r = locate(remote, i, &remote->rings[i].layout, &addr);
+        if (r == 0)
+            r = vhu__remote_sent(remote, vhu_backend_client_set_vring_addr(remote->client, &addr));
+    }
+    return r;
 }
 
 /*
@@ -380,9 +412,10 @@ static int stop_rings(vhu_remote *remote, bool undo)
     return r < 0 ? r : status;
 }
 
-static int send_features(vhu_remote *remote)
+int vhu__remote_send_features(vhu_remote *remote)
 {
-    uint64_t features = remote->features | VHU_BIT(VHU_F_PROTOCOL_FEATURES);
+    uint64_t features = remote->features | VHU_BIT(VHU_F_PROTOCOL_FEATURES) |
+                        (remote->log ? VHU_BIT(VHU_F_LOG_ALL) : 0);
     int r = vhu__remote_sent(remote, vhu_backend_client_set_features(remote->client, features));
 
     if (r == 0 && remote->channel)
@@ -408,12 +441,14 @@ static void undo_start(vhu_remote *remote, bool had_inflight)
 static int start_rings(vhu_remote *remote, bool resume)
 {
     bool had_inflight = remote->inflight_handle != VHU_NO_HANDLE;
-    int r = send_features(remote);
+    int r = vhu__remote_send_features(remote);
 
     if (r == 0)
         r = send_status(remote, STATUS_FEATURES);
     if (r == 0)
         r = vhu__remote_share_memory(remote);
+    if (r == 0)
+        r = vhu__remote_share_log(remote);
     if (r == 0)
         r = share_inflight(remote);
     for (uint32_t i = 0; r == 0 && i < remote->options.num_rings; i++) {

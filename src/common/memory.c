@@ -25,6 +25,13 @@ int vhu_memory_new(vhu_memory **out)
     return *out ? 0 : VHU_ENOMEM;
 }
 
+const vhu_memory *vhu__memory_none(void)
+{
+    static vhu_memory none;
+
+    return &none;
+}
+
 static void unmap_all(vhu_memory *memory)
 {
     for (size_t i = 0; i < memory->n; i++)
@@ -214,7 +221,7 @@ uint64_t vhu__memory_look_user(const vhu_memory *memory, vhu__window *window, ui
 
 void *vhu_memory_at_user(const vhu_memory *memory, uint64_t user_addr, uint64_t len)
 {
-    vhu__window window;
+    vhu__window window = {0};
 
     len += len == 0;
     return vhu__memory_look_user(memory, &window, user_addr, len) == len

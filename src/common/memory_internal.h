@@ -49,4 +49,7 @@ uint64_t vhu__memory_end(const vhu_memory *memory);
 uint64_t vhu__memory_look_user(const vhu_memory *memory, vhu__window *window, uint64_t addr,
                                uint64_t len);
 
+/* Memory without regions, for good. */
+const vhu_memory *vhu__memory_none(void);
+
 #endif

@@ -172,13 +172,14 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
         return VHU_ENOSYS;
     layout = choose_layout(&c);
     queue->big_endian = layout == &vhu__split_be_layout;
-    queue->memory = c.memory;
+    queue->memory = platform ? vhu__memory_none() : c.memory;
     queue->window = (vhu__window){0};
     queue->iotlb = platform ? queue->platform : NULL;
+    queue->behind = platform ? c.memory : NULL;
     queue->fault = (vhu__fault){0};
     r = layout->start(queue, &c);
     if (r < 0) {
-        queue->memory = NULL;
+        queue->memory = queue->behind = NULL;
         return r;
     }
     queue->layout = layout;
@@ -205,7 +206,7 @@ void vhu_queue_stop(vhu_queue *queue)
     queue->in_use = 0;
     queue->num_again = 0;
     queue->uncalled = 0;
-    queue->memory = NULL;
+    queue->memory = queue->behind = NULL;
     free(queue->kept);
     queue->kept = NULL;
     vhu__queue_order_stop(queue);

@@ -66,6 +66,14 @@ bool vhu__break_long(vhu_queue *queue, uint64_t len)
 
 /* --- slow paths --- */
 
+uint64_t vhu__look(vhu_queue *queue, uint64_t addr, uint32_t len, uint32_t flags)
+{
+    if (queue->iotlb)
+        return vhu__iommu_look(queue, addr, len,
+                               flags & VHU__DESC_WRITE ? VHU_IOTLB_WO : VHU_IOTLB_RO);
+    return vhu__memory_look(queue->memory, &queue->window, addr, len);
+}
+
 /* Nothing is there: a fault, unless its translation is still to come. */
 static bool is_nowhere(vhu_queue *queue, uint64_t addr, uint32_t len)
 {
@@ -100,6 +108,20 @@ static bool copy_pieces(vhu_queue *queue, uint64_t addr, vhu__item *out)
     return true;
 }
 
+/* The table in pieces is in one after all, as often as not. */
+vhu__cursor vhu__enter_translated(vhu_queue *queue)
+{
+    const uint32_t len = queue->pieces.count * (uint32_t)sizeof(vhu__desc);
+    const void *table;
+
+    if (vhu__look(queue, queue->pieces.addr, len, 0) != len)
+        return (vhu__cursor){0};
+    table = vhu__window_at(&queue->window, queue->pieces.addr);
+    if ((uintptr_t)table % sizeof(uint64_t) != 0 || table == queue->desc)
+        return (vhu__cursor){0};
+    return (vhu__cursor){.table = table, .count = queue->pieces.count};
+}
+
 bool vhu__load_slowly(vhu_queue *queue, const volatile vhu__desc *table, uint32_t count,
                       uint32_t next, vhu__item *out)
 {
@@ -112,12 +134,12 @@ bool vhu__load_slowly(vhu_queue *queue, const volatile vhu__desc *table, uint32_
 }
 
 bool vhu__put_slowly(vhu_queue *queue, const vhu_chain *chain, vhu__sink *to, uint64_t addr,
-                     uint32_t len, uint32_t flags)
+                     uint32_t len)
 {
     const vhu_buf *begin = to->next;
 
     while (len > 0) {
-        uint64_t here = vhu__look(queue, addr, len, flags);
+        uint64_t here = vhu__look(queue, addr, len, to->flags);
 
         if (here == 0)
             return is_nowhere(queue, addr, len);

@@ -42,6 +42,9 @@ bool vhu__break_outside(vhu_queue *queue, uint64_t addr, uint32_t len);
 bool vhu__break_loop(vhu_queue *queue, const volatile vhu__desc *table, uint32_t count);
 vhu__cursor vhu__break_indirect(vhu_queue *queue, const volatile vhu__desc *table, uint64_t addr,
                                 uint32_t len, uint32_t flags);
+vhu__cursor vhu__enter_translated(vhu_queue *queue);
+/* How many bytes of a buffer are in one piece, for which vhu__window_at() is right then. */
+uint64_t vhu__look(vhu_queue *queue, uint64_t addr, uint32_t len, uint32_t flags);
 bool vhu__load_slowly(vhu_queue *queue, const volatile vhu__desc *table, uint32_t count,
                       uint32_t next, vhu__item *out);
 
@@ -73,21 +76,11 @@ VHU__ALWAYS_INLINE bool vhu__load_desc(vhu_queue *queue, vhu__cursor c, vhu__ite
     return true;
 }
 
-/* How many bytes of a buffer are in one piece, for which vhu__window_at() is right then. */
-VHU__ALWAYS_INLINE uint64_t vhu__look(vhu_queue *queue, uint64_t addr, uint32_t len, uint32_t flags)
-{
-    if (vhu__unlikely(queue->iotlb))
-        return vhu__iommu_look(queue, addr, len,
-                               flags & VHU__DESC_WRITE ? VHU_IOTLB_WO : VHU_IOTLB_RO);
-    return vhu__memory_look(queue->memory, &queue->window, addr, len);
-}
-
-/* Whether all of a buffer is. */
-VHU__ALWAYS_INLINE bool vhu__in_window(vhu_queue *queue, uint64_t addr, uint32_t len,
-                                       uint32_t flags)
+/* Whether all of a buffer is in one region, which is then the window. */
+VHU__ALWAYS_INLINE bool vhu__in_window(vhu_queue *queue, uint64_t addr, uint32_t len)
 {
     return vhu__likely(vhu__window_has(&queue->window, addr, len)) ||
-           (len > 0 && vhu__look(queue, addr, len, flags) == len);
+           (len > 0 && vhu__memory_look(queue->memory, &queue->window, addr, len) == len);
 }
 
 /*
@@ -103,7 +96,7 @@ VHU__ALWAYS_INLINE vhu__cursor vhu__enter_indirect(vhu_queue *queue, vhu__cursor
     if (vhu__unlikely(c.table != queue->indirect_from || (d.flags & VHU__DESC_NEXT) ||
                       count - 1 >= VHU_MAX_RING_SIZE))
         return vhu__break_indirect(queue, c.table, d.addr, d.len, d.flags);
-    if (vhu__in_window(queue, d.addr, d.len, 0)) {
+    if (vhu__in_window(queue, d.addr, d.len)) {
         table = vhu__window_at(&queue->window, d.addr);
         /* The ring's own would pass for the ring, and could be entered for ever. */
         if (vhu__unlikely(table == queue->desc))
@@ -115,6 +108,8 @@ VHU__ALWAYS_INLINE vhu__cursor vhu__enter_indirect(vhu_queue *queue, vhu__cursor
         return vhu__break_indirect(queue, c.table, d.addr, d.len, d.flags);
     queue->pieces.addr = d.addr;
     queue->pieces.count = count;
+    if (vhu__unlikely(queue->iotlb))
+        return vhu__enter_translated(queue);
     return (vhu__cursor){0};
 }
 
@@ -128,6 +123,7 @@ typedef struct vhu__sink {
     vhu_buf *next;
     vhu_buf *stop;      /* where the room ends, or before, where the table's descriptors would */
     uint32_t table_end; /* the latter as a number */
+    uint32_t flags;     /* on slow paths: of the descriptor */
 } vhu__sink;
 
 /* A request on its way from descriptors to buffers. */
@@ -139,7 +135,7 @@ typedef struct vhu__walk {
 
 /* A buffer that is in several regions, empty, or nowhere, or for which there is no room. */
 bool vhu__put_slowly(vhu_queue *queue, const vhu_chain *chain, vhu__sink *to, uint64_t addr,
-                     uint32_t len, uint32_t flags);
+                     uint32_t len);
 bool vhu__break_order(vhu_queue *queue);
 bool vhu__break_long(vhu_queue *queue, uint64_t len);
 
@@ -188,15 +184,15 @@ VHU__ALWAYS_INLINE bool vhu__walk_add(vhu_queue *queue, vhu_chain *chain, vhu__c
     }
     walk->flags = d.flags;
     walk->len += d.len;
-    if (vhu__likely(walk->to.next != walk->to.stop &&
-                    vhu__in_window(queue, d.addr, d.len, d.flags))) {
+    if (vhu__likely(walk->to.next != walk->to.stop && vhu__in_window(queue, d.addr, d.len))) {
         *walk->to.next++ = (vhu_buf){vhu__window_at(&queue->window, d.addr), d.len};
     } else {
         vhu__sink slow = walk->to; /* so that the walk can be in registers */
 
         if (vhu__filled(&slow, chain) == slow.table_end)
             return vhu__break_loop(queue, c.table, c.count);
-        if (!vhu__put_slowly(queue, chain, &slow, d.addr, d.len, d.flags))
+        slow.flags = d.flags;
+        if (!vhu__put_slowly(queue, chain, &slow, d.addr, d.len))
             return false;
         walk->to = slow;
     }

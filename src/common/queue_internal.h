@@ -128,10 +128,12 @@ struct vhu_queue {
     bool called;       /* since start; the first call is not suppressed by an old event word */
     uint64_t uncalled; /* entries of the ring used since needs_call was asked */
     const vhu_memory *memory;
-    vhu__window window;   /* where a descriptor pointed not long ago */
-    vhu__iotlb *iotlb;    /* all addresses are translated by it; NULL: they are the guest's */
-    vhu__fault fault;     /* of the last translation */
-    vhu__iotlb *platform; /* what iotlb is if the driver is behind an IOMMU */
+    vhu__window window; /* where a descriptor pointed not long ago */
+    /* Behind an IOMMU. Then `memory` has no regions, so that the quick paths find nothing. */
+    vhu__iotlb *iotlb;        /* translates all addresses; NULL: they are the guest's */
+    const vhu_memory *behind; /* where they are then */
+    vhu__fault fault;         /* of the last translation */
+    vhu__iotlb *platform;     /* for `iotlb`, if the driver has one */
     struct {
         uint64_t addr; /* the guest's */
         uint32_t count;

@@ -18,7 +18,7 @@ uint64_t vhu__iommu_look(vhu_queue *queue, uint64_t iova, uint64_t len, uint8_t 
         return 0;
     }
     offset = iova - t.iova;
-    here = vhu__memory_look_user(queue->memory, &user, t.user_addr + offset, t.size - offset);
+    here = vhu__memory_look_user(queue->behind, &user, t.user_addr + offset, t.size - offset);
     if (here == 0)
         return 0;
     /* What both have, before and behind. */

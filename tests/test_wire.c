@@ -167,6 +167,8 @@ static void test_iotlb(void **state)
     assert_false(load_iotlb(0, 2, UINT64_MAX, 3, VHU_IOTLB_UPDATE));
     assert_true(load_iotlb(0, 2, UINT64_MAX, 0, VHU_IOTLB_INVALIDATE));
     assert_false(load_iotlb(0, 0, 0, 3, VHU_IOTLB_UPDATE));
+    assert_true(load_iotlb(0, 0, 0, 3, VHU_IOTLB_INVALIDATE));
+    assert_false(load_iotlb(1, 0, 0, 3, VHU_IOTLB_INVALIDATE));
 }
 
 static bool load_config(uint32_t offset, uint32_t len, uint32_t flags, size_t size)

@@ -94,8 +94,14 @@ typedef struct vhu_device_ops {
 } vhu_device_ops;
 
 typedef struct vhu_device_options {
-    size_t size;        /* sizeof(vhu_device_options) */
-    uint64_t features;  /* virtio features offered, with those of the ring */
+    size_t size; /* sizeof(vhu_device_options) */
+    /*
+     * Virtio features offered, with those of the ring. With ACCESS_PLATFORM among them, the driver
+     * may be behind an IOMMU (section "IOMMU support"): the kit translates, and asks on the channel
+     * for what it does not know. List it only if the user wants it, as some front-ends acknowledge
+     * it that do not translate.
+     */
+    uint64_t features;
     uint32_t num_rings; /* 1 .. VHU_MAX_RINGS */
     /* Hand disabled rings to handle_ring, too; it asks vhu_ring_enabled(). For network devices. */
     bool serve_disabled;

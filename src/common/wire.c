@@ -151,7 +151,7 @@ bool vhu__wire_load_iotlb(vhu_iotlb_msg *msg, const uint8_t *in, const char **wh
     /* Some back-ends leave the size out of what they ask or complain about. */
     if (msg->size == 0 && (msg->type == VHU_IOTLB_MISS || msg->type == VHU_IOTLB_ACCESS_FAIL))
         return true;
-    /* 2^64 bytes, as QEMU says it of what a device may have cached. */
+    /* 2^64 bytes: QEMU adds one to a mask. */
     if (msg->size == 0 && msg->iova == 0 && msg->type == VHU_IOTLB_INVALIDATE)
         return true;
     /* A whole address space is announced as size 2^64 - 1 or in two halves: it may not wrap. */

@@ -69,7 +69,8 @@ static void test_missing_op_withholds_feature(void **state)
     (void)state;
     rig_open(&r, PAIR_STREAM, NULL);
     all = offered();
-    /* Bits 17, 20 and 21 stand for things that no op does; those beyond are unknown. */
+    /* Bits 17, 20 and 21 have ops in place of others, which are not here; those beyond are unknown.
+     */
     assert_int_equal(all, 0x4dffff);
     rig_close(&r);
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {

@@ -364,6 +364,15 @@ static void test_xen(void **state)
                         "[guest_addr=0x5 size=0x6 user_addr=0x7 mmap_offset=0x8 xen_flags=0x1 "
                         "xen_domain=2 ] ] ");
     assert_int_equal(t.found, 0);
+    /* Of both kinds at once, in either message. */
+    describe(&t, m, (const uint64_t[]){1, 1, 2, 3, 4, HALVES(3, 0)}, 48);
+    assert_true(t.found & VHU_FOUND_WRONG);
+    m.header = (vhu_msg_header){VHU_REQ_ADD_MEM_REG, VHU_VERSION_1, 48};
+    m.num_handles = 1;
+    describe(&t, m, (const uint64_t[]){0, 1, 2, 3, 4, HALVES(3, 0)}, 48);
+    assert_true(t.found & VHU_FOUND_WRONG);
+    describe(&t, m, (const uint64_t[]){0, 1, 2, 3, 4, HALVES(2, 7)}, 48);
+    assert_int_equal(t.found, 0);
 }
 
 static void test_shmem_config(void **state)

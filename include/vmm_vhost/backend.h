@@ -141,6 +141,30 @@ typedef struct vhu_backend_ops {
      */
     int (*private_request)(void *self, uint32_t request, const void *payload, uint32_t len,
                            vhu_handle *handles, size_t num_handles);
+
+    /*
+     * Ops in place of others: each stands for a protocol feature that changes what a request means,
+     * and is called once that was negotiated; the other is needed nevertheless.
+     */
+
+    /*
+     * XEN_MMAP: set_mem_table and add_mem_reg, with how each region is to be mapped. Refused in
+     * postcopy mode.
+     */
+    int (*set_xen_mem_table)(void *self, const vhu_mem_region *regions, const vhu_xen_mmap *xen,
+                             size_t n, vhu_handle *handles);
+    int (*add_xen_mem_reg)(void *self, const vhu_mem_region *region, const vhu_xen_mmap *xen,
+                           vhu_handle *handle);
+    /*
+     * GPA_ADDRESSES: set_vring_addr, with guest addresses; unless VHU_F_ACCESS_PLATFORM was
+     * acknowledged, which makes them IOVAs. An IOTLB message's user_addr is a guest address, too.
+     */
+    int (*set_vring_guest_addr)(void *self, uint32_t ring, const vhu_vring_addr *addr);
+    /*
+     * GET_VRING_BASE_INFLIGHT, with INFLIGHT_SHMFD: get_vring_base, but what was taken need not be
+     * finished: nothing goes on with it, and the in-flight area says what it was.
+     */
+    int (*suspend_vring)(void *self, uint32_t ring, uint32_t *base);
 } vhu_backend_ops;
 
 typedef struct vhu_backend_server_options {

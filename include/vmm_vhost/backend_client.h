@@ -129,6 +129,7 @@ VHU_API int vhu_backend_client_set_log_base(vhu_backend_client *client, const vh
 VHU_API int vhu_backend_client_set_log_fd(vhu_backend_client *client, vhu_handle handle);
 VHU_API int vhu_backend_client_set_vring_num(vhu_backend_client *client, uint32_t ring,
                                              uint32_t num);
+/* With GPA_ADDRESSES, guest addresses. */
 VHU_API int vhu_backend_client_set_vring_addr(vhu_backend_client *client,
                                               const vhu_vring_addr *addr);
 VHU_API int vhu_backend_client_set_vring_base(vhu_backend_client *client, uint32_t ring,
@@ -196,6 +197,20 @@ VHU_API int vhu_backend_client_set_device_state_fd(vhu_backend_client *client,
 VHU_API int vhu_backend_client_check_device_state(vhu_backend_client *client);
 VHU_API int vhu_backend_client_get_shmem_config(vhu_backend_client *client,
                                                 vhu_shmem_config *config);
+/*
+ * SET_MEM_TABLE, ADD_MEM_REG and REM_MEM_REG with XEN_MMAP, which has functions of its own for
+ * them: those above are VHU_EINVAL then. VHU_ESTATE in postcopy.
+ */
+VHU_API int vhu_backend_client_set_xen_mem_table(vhu_backend_client *client,
+                                                 const vhu_mem_region *regions,
+                                                 const vhu_xen_mmap *xen, size_t n,
+                                                 const vhu_handle *handles);
+VHU_API int vhu_backend_client_add_xen_mem_reg(vhu_backend_client *client,
+                                               const vhu_mem_region *region,
+                                               const vhu_xen_mmap *xen, vhu_handle handle);
+VHU_API int vhu_backend_client_rem_xen_mem_reg(vhu_backend_client *client,
+                                               const vhu_mem_region *region,
+                                               const vhu_xen_mmap *xen);
 /*
  * A request that the specification does not know (VHU_EINVAL if it does); acknowledged if that was
  * asked for.

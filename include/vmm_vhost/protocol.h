@@ -189,6 +189,18 @@ typedef struct vhu_mem_region {
     uint64_t mmap_offset; /* where it begins in the handle's object */
 } vhu_mem_region;
 
+/* The same: what follows each region if XEN_MMAP was negotiated. */
+typedef struct vhu_xen_mmap {
+    uint32_t flags;  /* VHU_XEN_*; 0: as other memory */
+    uint32_t domain; /* whose memory it is */
+} vhu_xen_mmap;
+
+enum {
+    VHU_XEN_FOREIGN = 0x1,
+    VHU_XEN_GRANT = 0x2,
+    VHU_XEN_NO_ADVANCE = 0x100 /* to be mapped in pieces, when they are needed */
+};
+
 /* Regions in one SET_MEM_TABLE. */
 #define VHU_MAX_TABLE_REGIONS 8u
 

@@ -56,7 +56,10 @@ typedef struct vhu_remote_options {
      * ACCESS_PLATFORM needs `translate`.
      */
     uint64_t features;
-    /* Protocol features that are used by way of vhu_remote_client(), besides those of the kit. */
+    /*
+     * Protocol features that are used by way of vhu_remote_client(), besides those of the kit; but
+     * not XEN_MMAP and GPA_ADDRESSES, whose memory and rings are not the kit's.
+     */
     uint64_t protocol_features;
     uint64_t withheld_protocol_features; /* that the kit does without, though offered */
     int timeout_ms;                      /* for each request; 0: 10000, negative: no limit */

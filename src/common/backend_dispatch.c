@@ -77,6 +77,8 @@ static int set_mem_table(backend *b)
     const char *why;
     int r;
 
+    if (vhu__server_has(&b->base, VHU_PF_XEN_MMAP))
+        return vhu__backend_set_xen_mem_table(b);
     if (ends_mapping(b))
         return end_mapping(b);
     if (!vhu__wire_load_table(regions, &n, b->base.payload, b->base.header.size, &why))
@@ -91,8 +93,9 @@ static int set_mem_table(backend *b)
 
 static int load_region(backend *b, vhu_mem_region **region)
 {
+    bool xen = vhu__server_has(&b->base, VHU_PF_XEN_MMAP);
     const char *why;
-    int r = vhu__server_check_size(&b->base, VHU__WIRE_REGION);
+    int r = vhu__server_check_size(&b->base, xen ? VHU__WIRE_XEN_REGION : VHU__WIRE_REGION);
 
     *region = &b->base.args.table.region[0];
     if (r == 0 && !vhu__wire_load_region(*region, b->base.payload, &why))
@@ -105,6 +108,8 @@ static int add_mem_reg(backend *b)
     vhu_mem_region *region;
     int r;
 
+    if (vhu__server_has(&b->base, VHU_PF_XEN_MMAP))
+        return vhu__backend_add_xen_mem_reg(b);
     if (ends_mapping(b))
         return end_mapping(b);
     r = load_region(b, &region);
@@ -189,7 +194,12 @@ static int set_vring_addr(backend *b)
     if (!vhu__wire_load_vring_addr(addr, b->base.payload, &why))
         return refuse(b, why);
     r = vhu__server_check_ring(&b->base, addr->index);
-    return r < 0 ? r : b->ops.set_vring_addr(b->self, addr->index, addr);
+    if (r < 0)
+        return r;
+    if (vhu__server_has(&b->base, VHU_PF_GPA_ADDRESSES) &&
+        !(b->base.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)))
+        return b->ops.set_vring_guest_addr(b->self, addr->index, addr);
+    return b->ops.set_vring_addr(b->self, addr->index, addr);
 }
 
 static int set_vring_base(backend *b)
@@ -205,8 +215,12 @@ static int get_vring_base(backend *b)
     vhu_vring_state *vring;
     int r = load_vring(b, &vring);
 
+    if (r < 0)
+        return r;
     /* What came as the number is not looked at: some front-ends leave rubbish there. */
-    return r < 0 ? r : b->ops.get_vring_base(b->self, vring->index, &vring->num);
+    if (vhu__server_has(&b->base, VHU_PF_GET_VRING_BASE_INFLIGHT))
+        return b->ops.suspend_vring(b->self, vring->index, &vring->num);
+    return b->ops.get_vring_base(b->self, vring->index, &vring->num);
 }
 
 static int set_vring_event(backend *b)

@@ -34,9 +34,15 @@ static const struct {
     {VHU_PF_CONFIGURE_MEM_SLOTS, OP(rem_mem_reg)},
     {VHU_PF_STATUS, OP(set_status)},
     {VHU_PF_STATUS, OP(get_status)},
+    {VHU_PF_XEN_MMAP, OP(set_xen_mem_table)},
+    {VHU_PF_XEN_MMAP, OP(add_xen_mem_reg)},
     {VHU_PF_SHARED_OBJECT, OP(get_shared_object)},
     {VHU_PF_DEVICE_STATE, OP(set_device_state_fd)},
     {VHU_PF_DEVICE_STATE, OP(check_device_state)},
+    {VHU_PF_GET_VRING_BASE_INFLIGHT, OP(suspend_vring)},
+    {VHU_PF_GET_VRING_BASE_INFLIGHT, OP(get_inflight_fd)},
+    {VHU_PF_GET_VRING_BASE_INFLIGHT, OP(set_inflight_fd)},
+    {VHU_PF_GPA_ADDRESSES, OP(set_vring_guest_addr)},
     {VHU_PF_SHMEM, OP(get_shmem_config)},
 };
 
@@ -118,5 +124,9 @@ int vhu__backend_set_protocol_features(vhu_backend_server *b)
         (features & inband_needs) != inband_needs)
         return vhu__server_refuse(&b->base, VHU_EINVALID_MESSAGE,
                                   "INBAND_NOTIFICATIONS without BACKEND_REQ and REPLY_ACK");
+    if ((features & VHU_BIT(VHU_PF_GET_VRING_BASE_INFLIGHT)) &&
+        !(features & VHU_BIT(VHU_PF_INFLIGHT_SHMFD)))
+        return vhu__server_refuse(&b->base, VHU_EINVALID_MESSAGE,
+                                  "GET_VRING_BASE_INFLIGHT without INFLIGHT_SHMFD");
     return b->ops.set_protocol_features ? b->ops.set_protocol_features(b->self, features) : 0;
 }

@@ -137,9 +137,21 @@ int vhu_backend_client_get_status(client *c, uint64_t *status)
 
 /* --- memory --- */
 
+/* Its regions are longer, and have functions of their own. */
+static int check_no_xen(client *c, uint32_t code)
+{
+    if (!vhu__rpc_has(&c->rpc, VHU_PF_XEN_MMAP))
+        return 0;
+    return invalid(c, code, "XEN_MMAP was negotiated");
+}
+
 /* In postcopy a memory request is answered with addresses, and mem_mapped has to follow. */
 static int send_memory(client *c, message *m, vhu__take *take, vhu_mem_region *regions)
 {
+    int r = check_no_xen(c, m->code);
+
+    if (r < 0)
+        return r;
     if (vhu__rpc_is_under_way(&c->rpc, VHU_REQ_POSTCOPY_LISTEN) ||
         vhu__rpc_is_under_way(&c->rpc, VHU_REQ_POSTCOPY_END))
         return vhu__rpc_refuse(&c->rpc, vhu_frontend_request_name(m->code), VHU_ESTATE,
@@ -185,7 +197,10 @@ int vhu_backend_client_add_mem_reg(client *c, vhu_mem_region *region, vhu_handle
 int vhu_backend_client_rem_mem_reg(client *c, const vhu_mem_region *region)
 {
     uint8_t payload[VHU__WIRE_REGION];
+    int r = check_no_xen(c, VHU_REQ_REM_MEM_REG);
 
+    if (r < 0)
+        return r;
     vhu__wire_store_region(payload, region);
     return send_message(
         c, &(message){.code = VHU_REQ_REM_MEM_REG, .payload = payload, .len = sizeof(payload)});

@@ -22,6 +22,10 @@ int vhu__backend_set_features(vhu_backend_server *b);
 int vhu__backend_get_protocol_features(vhu_backend_server *b);
 int vhu__backend_set_protocol_features(vhu_backend_server *b);
 
+/* SET_MEM_TABLE and ADD_MEM_REG with XEN_MMAP. */
+int vhu__backend_set_xen_mem_table(vhu_backend_server *b);
+int vhu__backend_add_xen_mem_reg(vhu_backend_server *b);
+
 int vhu__backend_dispatch(vhu__server *server);
 void vhu__backend_settle(vhu__server *server, int status);
 

@@ -166,6 +166,7 @@ static bool tell_region(teller *t)
 static void tell_table(teller *t)
 {
     vhu_mem_region regions[VHU_MAX_TABLE_REGIONS];
+    vhu_xen_mmap mmaps[VHU_MAX_TABLE_REGIONS];
     bool xen = (t->m->protocol_features & VHU_BIT(VHU_PF_XEN_MMAP)) != 0;
     uint32_t n;
     bool whole = true;
@@ -185,7 +186,8 @@ static void tell_table(teller *t)
     tell_mark(t, VHU_FIELD_END, NULL);
     if (!whole)
         return;
-    if (!xen && !vhu__wire_load_table(regions, &n, t->payload, t->len, &t->why))
+    if (xen ? !vhu__wire_load_xen_table(regions, mmaps, &n, t->payload, t->len, &t->why)
+            : !vhu__wire_load_table(regions, &n, t->payload, t->len, &t->why))
         t->found |= VHU_FOUND_WRONG;
     if (!t->reply && n != t->m->num_handles)
         t->found |= VHU_FOUND_HANDLES;
@@ -196,7 +198,9 @@ static void tell_table(teller *t)
 
 static void tell_one_region(teller *t)
 {
+    bool xen = (t->m->protocol_features & VHU_BIT(VHU_PF_XEN_MMAP)) != 0;
     vhu_mem_region region;
+    vhu_xen_mmap mmap;
 
     if (!has(t, VHU__WIRE_REGION_AT))
         return;
@@ -204,7 +208,8 @@ static void tell_one_region(teller *t)
     /* Eight bytes are what ends it in postcopy. */
     if (t->at == t->len || !tell_region(t))
         return;
-    if (!vhu__wire_load_region(&region, t->payload, &t->why))
+    if (xen ? !vhu__wire_load_xen_region(&region, &mmap, t->payload, &t->why)
+            : !vhu__wire_load_region(&region, t->payload, &t->why))
         t->found |= VHU_FOUND_WRONG;
 }
 

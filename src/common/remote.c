@@ -19,6 +19,9 @@
      VHU_BIT(VHU_PF_INFLIGHT_SHMFD) | VHU_BIT(VHU_PF_DEVICE_STATE) | VHU_BIT(VHU_PF_STATUS) |      \
      VHU_BIT(VHU_PF_LOG_SHMFD))
 
+/* What changes requests that the kit sends itself. */
+#define WITHHELD_PROTOCOL (VHU_BIT(VHU_PF_XEN_MMAP) | VHU_BIT(VHU_PF_GPA_ADDRESSES))
+
 #define HOST_NOTIFIER (VHU_BIT(VHU_PF_HOST_NOTIFIER) | VHU_BIT(VHU_PF_BACKEND_SEND_FD))
 
 /* What notifications as messages need. */
@@ -76,7 +79,7 @@ static int copy_options(vhu_remote *remote, const vhu_remote_options *options)
         o->protocol_features |= VHU_BIT(VHU_PF_SHARED_OBJECT);
     if (o->ops && remote->ops.shmem_map && remote->ops.shmem_unmap)
         o->protocol_features |= VHU_BIT(VHU_PF_SHMEM) | VHU_BIT(VHU_PF_BACKEND_SEND_FD);
-    o->protocol_features &= ~o->withheld_protocol_features;
+    o->protocol_features &= ~(o->withheld_protocol_features | WITHHELD_PROTOCOL);
     return 0;
 }
 

@@ -18,6 +18,7 @@ typedef union vhu__args {
     vhu_vring_addr addr;
     struct {
         vhu_mem_region region[VHU_MAX_TABLE_REGIONS];
+        vhu_xen_mmap xen[VHU_MAX_TABLE_REGIONS];
         uint32_t n;
     } table;
     vhu_log_area log;

@@ -10,6 +10,7 @@ _Static_assert(sizeof(vhu_msg_header) == VHU__WIRE_HEADER, "header");
 _Static_assert(sizeof(vhu_vring_state) == 8, "vring state");
 _Static_assert(sizeof(vhu_vring_addr) == 40, "vring address");
 _Static_assert(sizeof(vhu_mem_region) == 32, "memory region");
+_Static_assert(sizeof(vhu_xen_mmap) == 8, "memory of Xen");
 _Static_assert(sizeof(vhu_log_area) == 16, "log");
 _Static_assert(sizeof(vhu_iotlb_msg) == 32, "IOTLB message");
 _Static_assert(sizeof(vhu_config_header) == VHU__WIRE_CONFIG_HEADER, "configuration");
@@ -92,23 +93,55 @@ static bool check_region(const vhu_mem_region *region, const char **why)
     return true;
 }
 
-bool vhu__wire_load_table(vhu_mem_region *regions, uint32_t *n, const uint8_t *in, size_t size,
-                          const char **why)
+static bool load_xen(vhu_xen_mmap *xen, const uint8_t *in, const char **why)
 {
+    const uint32_t both = VHU_XEN_FOREIGN | VHU_XEN_GRANT;
+
+    memcpy(xen, in, sizeof(*xen));
+    /* rust-vmm has the number 8 where the specification has bit 8. */
+    if (xen->flags & 8)
+        xen->flags = (xen->flags & ~8u) | VHU_XEN_NO_ADVANCE;
+    if (xen->flags & ~(both | VHU_XEN_NO_ADVANCE))
+        return wrong(why, "unknown flags of a region");
+    if ((xen->flags & both) == both)
+        return wrong(why, "a region is both foreign and granted");
+    return true;
+}
+
+/* `xen` NULL: without XEN_MMAP. */
+static bool load_table(vhu_mem_region *regions, vhu_xen_mmap *xen, uint32_t *n, const uint8_t *in,
+                       size_t size, const char **why)
+{
+    const size_t step = sizeof(regions[0]) + (xen ? sizeof(xen[0]) : 0);
     uint32_t count;
 
     memcpy(&count, in, sizeof(count));
     if (count > VHU_MAX_TABLE_REGIONS)
         return wrong(why, "more than 8 regions");
-    if (size < 8 + count * sizeof(regions[0]))
+    if (size < VHU__WIRE_REGION_AT + count * step)
         return wrong(why, "shorter than its regions");
-    for (uint32_t i = 0; i < count; i++) {
-        memcpy(&regions[i], in + 8 + i * sizeof(regions[0]), sizeof(regions[0]));
+    in += VHU__WIRE_REGION_AT;
+    for (uint32_t i = 0; i < count; i++, in += step) {
+        memcpy(&regions[i], in, sizeof(regions[0]));
         if (!check_region(&regions[i], why))
+            return false;
+        if (xen && !load_xen(&xen[i], in + sizeof(regions[0]), why))
             return false;
     }
     *n = count;
     return true;
+}
+
+bool vhu__wire_load_table(vhu_mem_region *regions, uint32_t *n, const uint8_t *in, size_t size,
+                          const char **why)
+{
+    return load_table(regions, NULL, n, in, size, why);
+}
+
+bool vhu__wire_load_xen_table(vhu_mem_region *regions, vhu_xen_mmap *xen, uint32_t *n,
+                              const uint8_t *in, size_t size, const char **why)
+{
+    return load_table(regions, xen, n, in, size, why);
 }
 
 size_t vhu__wire_store_table(uint8_t *out, const vhu_mem_region *regions, uint32_t n)
@@ -119,16 +152,43 @@ size_t vhu__wire_store_table(uint8_t *out, const vhu_mem_region *regions, uint32
     return 8 + n * sizeof(regions[0]);
 }
 
+size_t vhu__wire_store_xen_table(uint8_t *out, const vhu_mem_region *regions,
+                                 const vhu_xen_mmap *xen, uint32_t n)
+{
+    const size_t step = sizeof(regions[0]) + sizeof(xen[0]);
+
+    memset(out, 0, VHU__WIRE_REGION_AT);
+    memcpy(out, &n, sizeof(n));
+    out += VHU__WIRE_REGION_AT;
+    for (uint32_t i = 0; i < n; i++, out += step) {
+        memcpy(out, &regions[i], sizeof(regions[0]));
+        memcpy(out + sizeof(regions[0]), &xen[i], sizeof(xen[0]));
+    }
+    return VHU__WIRE_REGION_AT + n * step;
+}
+
 bool vhu__wire_load_region(vhu_mem_region *region, const uint8_t *in, const char **why)
 {
     memcpy(region, in + 8, sizeof(*region));
     return check_region(region, why);
 }
 
+bool vhu__wire_load_xen_region(vhu_mem_region *region, vhu_xen_mmap *xen, const uint8_t *in,
+                               const char **why)
+{
+    return vhu__wire_load_region(region, in, why) && load_xen(xen, in + VHU__WIRE_REGION, why);
+}
+
 void vhu__wire_store_region(uint8_t *out, const vhu_mem_region *region)
 {
     memset(out, 0, 8);
     memcpy(out + 8, region, sizeof(*region));
+}
+
+void vhu__wire_store_xen_region(uint8_t *out, const vhu_mem_region *region, const vhu_xen_mmap *xen)
+{
+    vhu__wire_store_region(out, region);
+    memcpy(out + VHU__WIRE_REGION, xen, sizeof(*xen));
 }
 
 bool vhu__wire_load_log(vhu_log_area *area, const uint8_t *in, const char **why)

@@ -19,6 +19,7 @@ enum {
     /* Eight regions with the two further members of XEN_MMAP: peers may leave room for more. */
     VHU__WIRE_TABLE_MAX = 8 + 8 * 40,
     VHU__WIRE_REGION = 40,
+    VHU__WIRE_XEN_REGION = 48,
     /* Before the first region of SET_MEM_TABLE, ADD_MEM_REG and REM_MEM_REG. */
     VHU__WIRE_REGION_AT = 8,
     VHU__WIRE_MESSAGE_MAX = 12 + 4108
@@ -45,6 +46,16 @@ size_t vhu__wire_store_table(uint8_t *out, const vhu_mem_region *regions, uint32
 /* ADD_MEM_REG, REM_MEM_REG. */
 bool vhu__wire_load_region(vhu_mem_region *region, const uint8_t *in, const char **why);
 void vhu__wire_store_region(uint8_t *out, const vhu_mem_region *region);
+
+/* The same with XEN_MMAP. */
+bool vhu__wire_load_xen_table(vhu_mem_region *regions, vhu_xen_mmap *xen, uint32_t *n,
+                              const uint8_t *in, size_t size, const char **why);
+size_t vhu__wire_store_xen_table(uint8_t *out, const vhu_mem_region *regions,
+                                 const vhu_xen_mmap *xen, uint32_t n);
+bool vhu__wire_load_xen_region(vhu_mem_region *region, vhu_xen_mmap *xen, const uint8_t *in,
+                               const char **why);
+void vhu__wire_store_xen_region(uint8_t *out, const vhu_mem_region *region,
+                                const vhu_xen_mmap *xen);
 
 bool vhu__wire_load_log(vhu_log_area *area, const uint8_t *in, const char **why);
 bool vhu__wire_load_iotlb(vhu_iotlb_msg *msg, const uint8_t *in, const char **why);

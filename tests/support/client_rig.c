@@ -199,7 +199,8 @@ static void negotiate_with_server(client_rig *r, uint64_t features, uint64_t mas
 
 void client_rig_negotiate_without(client_rig *r, uint64_t protocol_features)
 {
-    const uint64_t known = VHU_BIT(VHU_PF_END) - 1;
+    /* With Xen's memory there would be other functions for it. */
+    const uint64_t known = (VHU_BIT(VHU_PF_END) - 1) & ~VHU_BIT(VHU_PF_XEN_MMAP);
 
     if (r->back.server)
         negotiate_with_server(r, CLIENT_FEATURES, known & ~protocol_features);

@@ -286,7 +286,7 @@ static void grow(bool slots)
 {
     const vhu_remote_options options = {.withheld_protocol_features =
                                             slots ? 0 : VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS)};
-    vhu_mem_region far = {.guest_addr = UINT64_C(1) << 40, .size = 0x3b10};
+    vhu_mem_region beyond = {.guest_addr = UINT64_C(1) << 40, .size = 0x3b10};
     vhu_shm *memory;
     guest g;
     copy c;
@@ -296,15 +296,15 @@ static void grow(bool slots)
     copy_begin(&c, &g);
     assert_int_equal(vhu_remote_start_log(g.remote), 0);
     exercise(&g);
-    assert_int_equal(vhu_shm_new(&memory, far.size), 0);
-    far.user_addr = (uintptr_t)vhu_shm_base(memory);
-    assert_int_equal(vhu_remote_add_memory(g.remote, &far, vhu_shm_handle(memory)), 0);
+    assert_int_equal(vhu_shm_new(&memory, beyond.size), 0);
+    beyond.user_addr = (uintptr_t)vhu_shm_base(memory);
+    assert_int_equal(vhu_remote_add_memory(g.remote, &beyond, vhu_shm_handle(memory)), 0);
     fetch(&c);
     check_answers(&c);
     exercise(&g);
     fetch(&c);
     check_answers(&c);
-    assert_int_equal(vhu_remote_remove_memory(g.remote, far.guest_addr, far.size), 0);
+    assert_int_equal(vhu_remote_remove_memory(g.remote, beyond.guest_addr, beyond.size), 0);
     exercise(&g);
     fetch(&c);
     check_answers(&c);

@@ -109,16 +109,16 @@ static void test_malformed(void **state)
 static void test_permissions(void **state)
 {
     (void)state;
-    for (uint8_t given = RO; given <= RW; given++) {
-        for (uint8_t wanted = RO; wanted <= RW; wanted++) {
+    for (unsigned given = RO; given <= RW; given++) {
+        for (unsigned wanted = RO; wanted <= RW; wanted++) {
             vhu__iotlb *iotlb = make();
 
-            update(iotlb, 0x1000, PAGE, USER, given);
-            assert_int_equal(look(iotlb, 0x1000, wanted),
+            update(iotlb, 0x1000, PAGE, USER, (uint8_t)given);
+            assert_int_equal(look(iotlb, 0x1000, (uint8_t)wanted),
                              (given & wanted) == wanted ? VHU__IOTLB_FOUND : VHU__IOTLB_DENIED);
             /* Once more, with what was asked for. */
-            update(iotlb, 0x1000, PAGE, USER, wanted);
-            assert_int_equal(look(iotlb, 0x1000, given | wanted), VHU__IOTLB_FOUND);
+            update(iotlb, 0x1000, PAGE, USER, (uint8_t)wanted);
+            assert_int_equal(look(iotlb, 0x1000, (uint8_t)(given | wanted)), VHU__IOTLB_FOUND);
             assert_int_equal(vhu__iotlb_count(iotlb), 1);
             /* Of another translation nothing remains. */
             update(iotlb, 0x1000, PAGE, USER + PAGE, RO);

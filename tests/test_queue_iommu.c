@@ -415,6 +415,9 @@ static void test_logged(void **state)
             assert_true(driver_ring_reap(&r->ring, NULL) >= 0);
             assert_int_equal(w.bytes, known * 5);
             assert_int_equal(w.unknown, 1);
+            /* And what has gone is nothing to wait for. */
+            assert_int_equal(take(r, 1), 0);
+            assert_null(vhu__queue_fault(r->queue));
         }
         release(i);
     }

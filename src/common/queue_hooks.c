@@ -104,6 +104,8 @@ void vhu__tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n
             return;
         }
         queue->log.dirty(queue->log.self, NULL, 0);
+        /* Nothing waits for this one. */
+        queue->fault = (vhu__fault){0};
     }
     queue->layout->fill(queue, chains, n);
     if (hooks->completing)

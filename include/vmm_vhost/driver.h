@@ -80,6 +80,7 @@ VHU_API uint64_t vhu_driver_ring_place(vhu_driver_ring_config *config, uint64_t 
 VHU_API int vhu_driver_ring_new(vhu_driver_ring **out, const vhu_driver_ring_config *config);
 VHU_API void vhu_driver_ring_free(vhu_driver_ring *ring);
 
+/* As it was given; valid as long as the ring. */
 VHU_API const vhu_ring_layout *vhu_driver_ring_layout(const vhu_driver_ring *ring);
 
 /*

@@ -28,6 +28,7 @@ VHU_API int vhu_event_new(vhu_event **out);
 VHU_API int vhu_event_adopt_wait(vhu_event **out, vhu_handle *handle);
 VHU_API int vhu_event_adopt_signal(vhu_event **out, vhu_handle *handle);
 
+/* Closes its handles. */
 VHU_API void vhu_event_free(vhu_event *event);
 
 /*

@@ -115,6 +115,8 @@ VHU_API int vhu_frontend_client_finish(vhu_frontend_client *client);
 VHU_API int vhu_frontend_client_deadline_ms(const vhu_frontend_client *client);
 VHU_API vhu_conn *vhu_frontend_client_conn(const vhu_frontend_client *client);
 
+/* Requests, section "Back-end message types" of the specification, each under its name there. */
+
 VHU_API int vhu_frontend_client_iotlb_msg(vhu_frontend_client *client, const vhu_iotlb_msg *msg);
 VHU_API int vhu_frontend_client_config_changed(vhu_frontend_client *client);
 VHU_API int vhu_frontend_client_vring_host_notifier(vhu_frontend_client *client, uint32_t ring,

@@ -55,6 +55,7 @@ typedef struct vhu_queue_config {
     bool big_endian;          /* the guest, if its driver is one before 1.0: without VERSION_1 */
 } vhu_queue_config;
 
+/* A queue that does not run. VHU_ENOMEM. */
 VHU_API int vhu_queue_new(vhu_queue **out);
 VHU_API void vhu_queue_free(vhu_queue *queue);
 
@@ -72,6 +73,7 @@ VHU_API int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config);
  */
 VHU_API void vhu_queue_stop(vhu_queue *queue);
 
+/* Between start and stop, broken or not. */
 VHU_API bool vhu_queue_is_running(const vhu_queue *queue);
 
 /*

@@ -119,6 +119,7 @@ VHU_API int vhu_remote_connect_over(vhu_remote *remote, vhu_conn **conn);
 /* Hang up without another word. A device that runs goes on with the next back-end. */
 VHU_API void vhu_remote_disconnect(vhu_remote *remote);
 
+/* False as well once a function has found out that the back-end has gone. */
 VHU_API bool vhu_remote_is_connected(const vhu_remote *remote);
 
 /*
@@ -275,6 +276,7 @@ VHU_API int vhu_remote_stop(vhu_remote *remote);
  */
 VHU_API int vhu_remote_reset(vhu_remote *remote);
 
+/* Between start and stop, whether a back-end is connected or not. */
 VHU_API bool vhu_remote_is_running(const vhu_remote *remote);
 
 /* --- Shared memory and shared objects --- */

@@ -107,7 +107,7 @@ class entropy_device
         vhu_chain chain = {};
 
         chain.bufs = bufs.data();
-        chain.capacity = bufs.size();
+        chain.capacity = static_cast<uint32_t>(bufs.size());
         while (vhu_ring_take(ring, &chain, 1) == 1) {
             chain.written = chain.num_writable > 0 ? fill(bufs[chain.num_readable]) : 0;
             vhu_ring_complete(ring, &chain, 1);

@@ -363,6 +363,32 @@ static void test_spoilt(void **state)
     close_left(k, &a);
 }
 
+/* QEMU's area has its device's queue size, whatever a driver chooses: no record is better than no
+ * ring. */
+static void test_larger_ring(void **state)
+{
+    kit *k = kit_new(&two_rings);
+    frontend *f = &k->front;
+    shared_area a = {.area = {.num_queues = 2, .queue_size = RING_SIZE / 2}};
+    unsigned logged;
+    void *base;
+
+    (void)state;
+    frontend_handshake(f, PROTOCOL);
+    frontend_share(f, f->memory.num_regions);
+    frontend_get_area(f, &a.area, &a.handle);
+    assert_int_equal(os_map_shared(&a.map, a.handle, 0, a.area.mmap_size, &base), 0);
+    assert_int_equal(frontend_set_area(f, &a.area, a.handle), 0);
+    logged = k->logged;
+    frontend_start_ring(f, 0, 0);
+    assert_int_equal(k->logged, logged + 1);
+    assert_non_null(strstr(k->last_log, "in-flight area"));
+    kit_requests(k, 0, RING_SIZE / 2);
+    for (uint64_t i = 0; i < a.area.mmap_size; i++)
+        assert_int_equal(((const uint8_t *)base)[i], 0);
+    close_left(k, &a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,7 +397,7 @@ int main(void)
         leakcheck_test(test_goes_on),       leakcheck_test(test_out),
         leakcheck_test(test_stops_at_once), leakcheck_test(test_stops_before_it_begins),
         leakcheck_test(test_no_room),       leakcheck_test(test_reset),
-        leakcheck_test(test_spoilt),
+        leakcheck_test(test_spoilt),        leakcheck_test(test_larger_ring),
     };
 
     return cmocka_run_group_tests_name("device_inflight", tests, NULL, NULL);

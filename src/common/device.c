@@ -66,6 +66,22 @@ static bool is_ready(const vhu_ring *ring)
            vhu_memory_count(ring->device->memory) > 0;
 }
 
+/*
+ * QEMU makes the area for the queue size of its device, and drivers of virtio-mmio may choose a
+ * larger one: such a ring runs without a record, as if there were no area.
+ */
+static vhu__inflight *choose_inflight(vhu_ring *ring)
+{
+    vhu_device *device = ring->device;
+
+    if (!device->inflight || vhu__inflight_holds(device->inflight, ring->num))
+        return device->inflight;
+    vhu__device_log(device, VHU_LOG_WARNING,
+                    "ring %u: its %u entries are more than the in-flight area's, no record is kept",
+                    ring->index, ring->num);
+    return NULL;
+}
+
 static int start_queue(vhu_ring *ring)
 {
     const vhu_queue_config config = {
@@ -82,7 +98,7 @@ static int start_queue(vhu_ring *ring)
 
     if (vhu_ring_is_big_endian(ring) && !ring->device->options.cross_endian)
         return VHU_ENOSYS;
-    r = vhu__inflight_track(packed ? NULL : ring->device->inflight, ring->index, ring->queue);
+    r = vhu__inflight_track(packed ? NULL : choose_inflight(ring), ring->index, ring->queue);
     if (r == 0)
         r = vhu__log_track(ring);
     return r == 0 ? vhu_queue_start(ring->queue, &config) : r;

@@ -279,6 +279,11 @@ static void on_completed(void *self, const vhu_chain *chains, uint32_t n, uint16
     rec->region->used_idx = used_idx;
 }
 
+bool vhu__inflight_holds(const vhu__inflight *inflight, uint32_t num)
+{
+    return inflight->num_records == 0 || num <= inflight->records[0].num;
+}
+
 int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue)
 {
     vhu__queue_hooks hooks = {.starting = on_starting,

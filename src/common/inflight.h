@@ -35,10 +35,13 @@ void vhu__inflight_close(vhu__inflight *inflight);
 /* Forget what is out: the rings begin anew. Likewise. */
 void vhu__inflight_clear(vhu__inflight *inflight);
 
+/* If the area has room for what a ring of `num` entries can have out. */
+bool vhu__inflight_holds(const vhu__inflight *inflight, uint32_t num);
+
 /*
  * Have a stopped queue keep its record as ring `ring` from the next start on, which then goes on
  * with what the record says is out; it fails with VHU_EINVAL, VHU_ENOSYS as above, or VHU_ENOMEM.
- * A ring that is not in the area is not tracked.
+ * NULL, or a ring that is not in the area: it keeps none.
  */
 int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue);
 

@@ -50,6 +50,15 @@ seconds_since() {
     printf '%d.%d' $((ms / 1000)) $((ms % 1000 / 100))
 }
 
+# quiet COMMAND...: what it has to say is of interest only if it fails.
+quiet() {
+    local output
+    output=$("$@" 2>&1) || {
+        say "$output"
+        return 1
+    }
+}
+
 # build_preset NAME [CMAKE_OPTION...]: configures and builds in build/NAME.
 build_preset() (
     set -e

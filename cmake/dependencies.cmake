@@ -2,28 +2,12 @@
 # What others have made, under one name on every system: vhu::uv, vhu::cmocka, vhu::threads and, where it is there,
 # vhu::uring.
 
-# vhu_dependency(name LIBRARY...)
-function(vhu_dependency name)
-    add_library(vhu::${name} INTERFACE IMPORTED GLOBAL)
-    target_link_libraries(vhu::${name} INTERFACE ${ARGN})
-endfunction()
-
-if(WIN32)
-    find_package(libuv CONFIG REQUIRED)
-    # Older and newer releases, static and shared ones.
-    foreach(target libuv::uv_a uv_a libuv::uv uv)
-        if(TARGET ${target} AND NOT TARGET vhu::uv)
-            set_target_properties(${target} PROPERTIES IMPORTED_GLOBAL ON)
-            vhu_dependency(uv ${target})
-        endif()
-    endforeach()
-    vhu_dependency(threads)
-else()
+include(${CMAKE_CURRENT_LIST_DIR}/libuv.cmake)
+if(NOT TARGET vhu::uv)
+    message(FATAL_ERROR "libuv 1.44 or newer is needed, and on POSIX pkg-config to find it")
+endif()
+if(NOT WIN32)
     find_package(PkgConfig REQUIRED)
-    find_package(Threads REQUIRED)
-    pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET GLOBAL libuv>=1.44)
-    vhu_dependency(uv PkgConfig::LIBUV)
-    vhu_dependency(threads Threads::Threads)
 endif()
 
 if(VHU_IO_URING AND CMAKE_SYSTEM_NAME STREQUAL "Linux")

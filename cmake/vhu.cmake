@@ -68,17 +68,21 @@ function(vhu_exports target map)
     endif()
 endfunction()
 
-# A library, static (name) and shared (name_shared), of the same sources; name.map has what the latter shows.
+# A library, static (name) and shared (name_shared), of the same sources; name.map has what the latter shows. Others know
+# them as vmm_vhost::PUBLIC_static and vmm_vhost::PUBLIC; the component is that of packages.
 function(vhu_library name)
-    cmake_parse_arguments(ARG "" "" "SOURCES;INCLUDES;LINK" ${ARGN})
+    cmake_parse_arguments(ARG "" "COMPONENT;PUBLIC" "SOURCES;INCLUDES;LINK" ${ARGN})
     foreach(kind STATIC SHARED)
         set(target ${name})
         set(suffix "")
+        set(public ${ARG_PUBLIC}_static)
         if(kind STREQUAL SHARED)
             set(target ${name}_shared)
             set(suffix _shared)
+            set(public ${ARG_PUBLIC})
         endif()
         add_library(${target} ${kind} ${ARG_SOURCES})
+        add_library(vmm_vhost::${public} ALIAS ${target})
         vhu_compile_options(${target})
         target_include_directories(${target} PUBLIC
             $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
@@ -87,16 +91,18 @@ function(vhu_library name)
         foreach(dependency ${ARG_LINK})
             if(TARGET ${dependency}${suffix})
                 target_link_libraries(${target} PUBLIC ${dependency}${suffix})
-            else()
+            elseif(TARGET ${dependency} OR kind STREQUAL STATIC)
                 target_link_libraries(${target} PUBLIC ${dependency})
+            else()
+                target_link_libraries(${target} PRIVATE ${dependency})
             endif()
         endforeach()
         set_target_properties(${target} PROPERTIES
-            OUTPUT_NAME ${name} VERSION ${PROJECT_VERSION} SOVERSION ${VHU_ABI})
-        install(TARGETS ${target}
-            ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-            LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-            RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+            OUTPUT_NAME ${name} EXPORT_NAME ${public} VERSION ${PROJECT_VERSION} SOVERSION ${VHU_ABI})
+        install(TARGETS ${target} EXPORT ${name}
+            ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev
+            LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT ${ARG_COMPONENT} NAMELINK_COMPONENT dev
+            RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${ARG_COMPONENT})
     endforeach()
     target_compile_definitions(${name}_shared PRIVATE VHU_SHARED_BUILD INTERFACE VHU_SHARED)
     vhu_exports(${name}_shared ${CMAKE_CURRENT_SOURCE_DIR}/${name}.map)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# libuv and threads under one name on every system: vhu::uv, vhu::threads. Where libuv is static and shared,
+# vhu::uv_shared is what shared libraries share with their programs. Installed, too; without libuv there is no vhu::uv.
+
+# vhu_dependency(name LIBRARY...)
+function(vhu_dependency name)
+    add_library(vhu::${name} INTERFACE IMPORTED GLOBAL)
+    target_link_libraries(vhu::${name} INTERFACE ${ARGN})
+endfunction()
+
+# The first of its packages' targets that is there; older and newer releases have other names.
+function(vhu_uv name)
+    foreach(target ${ARGN})
+        if(TARGET ${target} AND NOT TARGET vhu::${name})
+            set_target_properties(${target} PROPERTIES IMPORTED_GLOBAL ON)
+            vhu_dependency(${name} ${target})
+        endif()
+    endforeach()
+endfunction()
+
+if(TARGET vhu::uv)
+    return()
+endif()
+if(WIN32)
+    find_package(libuv CONFIG QUIET)
+    vhu_uv(uv libuv::uv_a uv_a libuv::uv uv)
+    vhu_uv(uv_shared libuv::uv uv)
+    if(TARGET vhu::uv)
+        vhu_dependency(threads)
+    endif()
+else()
+    find_package(PkgConfig QUIET)
+    find_package(Threads QUIET)
+    if(PkgConfig_FOUND AND Threads_FOUND)
+        pkg_check_modules(LIBUV QUIET IMPORTED_TARGET GLOBAL libuv>=1.44)
+    endif()
+    if(LIBUV_FOUND)
+        vhu_dependency(uv PkgConfig::LIBUV)
+        vhu_dependency(threads Threads::Threads)
+    endif()
+endif()

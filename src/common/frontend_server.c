@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The VMM's end of the back channel: public face, and a handler for each back-end request. */
-#include "frontend_server.h"
-
 #include <stdlib.h>
+#include <vmm_vhost/frontend.h>
 
 #include "server.h"
 
@@ -10,10 +9,6 @@ struct vhu_frontend_server {
     vhu__server base; /* first: handlers get there from it */
     vhu_frontend_ops ops;
     void *self;
-    void *iotlb_self;        /* of ops.iotlb_msg */
-    vhu__notified *notified; /* NULL: nobody listens */
-    void *notified_arg;
-    void *share_self; /* of the ops about shared memory and shared objects */
 };
 
 typedef struct vhu_frontend_server frontend;
@@ -34,7 +29,7 @@ static int iotlb_msg(frontend *f)
         return refuse(f, why);
     if (msg->type != VHU_IOTLB_MISS && msg->type != VHU_IOTLB_ACCESS_FAIL)
         return refuse(f, "neither a miss nor a failed access");
-    return f->ops.iotlb_msg(f->iotlb_self, msg);
+    return f->ops.iotlb_msg(f->self, msg);
 }
 
 static int config_changed(frontend *f)
@@ -57,41 +52,37 @@ static int vring_host_notifier(frontend *f)
     return f->ops.vring_host_notifier(f->self, ring, area.size, area.offset, f->base.handles);
 }
 
-static int notify(frontend *f, vhu_vring_event which, int (*op)(void *self, uint32_t ring))
+static int notify(frontend *f, int (*op)(void *self, uint32_t ring))
 {
     vhu_vring_state *vring;
     int r = vhu__server_load_vring(&f->base, &vring);
 
-    if (r < 0)
-        return r;
-    if (f->notified)
-        f->notified(f->notified_arg, vring->index, which);
-    return op(f->self, vring->index);
+    return r < 0 ? r : op(f->self, vring->index);
 }
 
 static int vring_call(frontend *f)
 {
-    return notify(f, VHU_VRING_CALL, f->ops.vring_call);
+    return notify(f, f->ops.vring_call);
 }
 
 static int vring_err(frontend *f)
 {
-    return notify(f, VHU_VRING_ERR, f->ops.vring_err);
+    return notify(f, f->ops.vring_err);
 }
 
 static int shared_object_add(frontend *f)
 {
-    return f->ops.shared_object_add(f->share_self, f->base.payload);
+    return f->ops.shared_object_add(f->self, f->base.payload);
 }
 
 static int shared_object_remove(frontend *f)
 {
-    return f->ops.shared_object_remove(f->share_self, f->base.payload);
+    return f->ops.shared_object_remove(f->self, f->base.payload);
 }
 
 static int shared_object_lookup(frontend *f)
 {
-    return f->ops.shared_object_lookup(f->share_self, f->base.payload, &f->base.reply_handle);
+    return f->ops.shared_object_lookup(f->self, f->base.payload, &f->base.reply_handle);
 }
 
 static int load_shmem(frontend *f, vhu_shmem_request **request)
@@ -109,7 +100,7 @@ static int shmem_map(frontend *f)
     vhu_shmem_request *request;
     int r = load_shmem(f, &request);
 
-    return r < 0 ? r : f->ops.shmem_map(f->share_self, request, f->base.handles);
+    return r < 0 ? r : f->ops.shmem_map(f->self, request, f->base.handles);
 }
 
 static int shmem_unmap(frontend *f)
@@ -117,7 +108,7 @@ static int shmem_unmap(frontend *f)
     vhu_shmem_request *request;
     int r = load_shmem(f, &request);
 
-    return r < 0 ? r : f->ops.shmem_unmap(f->share_self, request);
+    return r < 0 ? r : f->ops.shmem_unmap(f->self, request);
 }
 
 static const struct {
@@ -175,28 +166,10 @@ int vhu_frontend_server_new(vhu_frontend_server **out, vhu_conn **conn, const vh
         return VHU_EINVAL;
     }
     vhu__server_init(&server->base, &role, conn, o.max_rings);
-    server->self = server->iotlb_self = server->share_self = self;
+    server->self = self;
     vhu_frontend_server_set_features(server, o.features, o.protocol_features);
     *out = server;
     return 0;
-}
-
-void vhu__frontend_server_take_iotlb(vhu_frontend_server *server,
-                                     int (*op)(void *self, const vhu_iotlb_msg *msg), void *self)
-{
-    server->ops.iotlb_msg = op;
-    server->iotlb_self = self;
-}
-
-void vhu__frontend_server_take_share(vhu_frontend_server *server, const vhu_frontend_ops *ops,
-                                     void *self)
-{
-    server->ops.shared_object_add = ops->shared_object_add;
-    server->ops.shared_object_remove = ops->shared_object_remove;
-    server->ops.shared_object_lookup = ops->shared_object_lookup;
-    server->ops.shmem_map = ops->shmem_map;
-    server->ops.shmem_unmap = ops->shmem_unmap;
-    server->share_self = self;
 }
 
 void vhu_frontend_server_free(vhu_frontend_server *server)
@@ -212,23 +185,6 @@ void vhu_frontend_server_set_features(vhu_frontend_server *server, uint64_t feat
 {
     server->base.features = features;
     server->base.protocol_features = protocol_features;
-}
-
-static int no_op(void *self, uint32_t ring)
-{
-    (void)self;
-    (void)ring;
-    return 0;
-}
-
-void vhu__frontend_server_listen(vhu_frontend_server *server, vhu__notified *notified, void *arg)
-{
-    server->notified = notified;
-    server->notified_arg = arg;
-    if (!server->ops.vring_call)
-        server->ops.vring_call = no_op;
-    if (!server->ops.vring_err)
-        server->ops.vring_err = no_op;
 }
 
 int vhu_frontend_server_recv_header(vhu_frontend_server *server, vhu_msg_header *header)

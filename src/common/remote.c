@@ -22,8 +22,6 @@
 /* What changes requests that the kit sends itself. */
 #define WITHHELD_PROTOCOL (VHU_BIT(VHU_PF_XEN_MMAP) | VHU_BIT(VHU_PF_GPA_ADDRESSES))
 
-#define HOST_NOTIFIER (VHU_BIT(VHU_PF_HOST_NOTIFIER) | VHU_BIT(VHU_PF_BACKEND_SEND_FD))
-
 /* What notifications as messages need. */
 #define INBAND                                                                                     \
     (VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS) | VHU_BIT(VHU_PF_BACKEND_REQ) | VHU_BIT(VHU_PF_REPLY_ACK))
@@ -72,13 +70,7 @@ static int copy_options(vhu_remote *remote, const vhu_remote_options *options)
         return VHU_EINVAL;
     o->features &= ~(WITHHELD | (o->translate ? 0 : VHU_BIT(VHU_F_ACCESS_PLATFORM)));
     o->protocol_features |=
-        KIT_PROTOCOL | (o->ops || o->translate ? VHU_BIT(VHU_PF_BACKEND_REQ) : 0);
-    o->protocol_features |= remote->ops.vring_host_notifier ? HOST_NOTIFIER : 0;
-    o->protocol_features |= o->inband ? INBAND : 0;
-    if (o->ops)
-        o->protocol_features |= VHU_BIT(VHU_PF_SHARED_OBJECT);
-    if (o->ops && remote->ops.shmem_map && remote->ops.shmem_unmap)
-        o->protocol_features |= VHU_BIT(VHU_PF_SHMEM) | VHU_BIT(VHU_PF_BACKEND_SEND_FD);
+        KIT_PROTOCOL | (o->inband ? INBAND : 0) | vhu__remote_channel_features(remote);
     o->protocol_features &= ~(o->withheld_protocol_features | WITHHELD_PROTOCOL);
     return 0;
 }
@@ -193,40 +185,6 @@ static int check_slots(vhu_remote *remote)
                             remote->num_regions);
 }
 
-static int open_channel(vhu_remote *remote)
-{
-    const vhu_frontend_server_options options = {
-        .size = sizeof(options),
-        .max_rings = remote->options.num_rings,
-        .features = vhu_backend_client_features(remote->client),
-        .protocol_features = vhu_backend_client_protocol_features(remote->client),
-    };
-    vhu_handle peer = VHU_NO_HANDLE;
-    vhu_conn *conn = NULL;
-    int r;
-
-    if (!(remote->options.ops || remote->options.translate || vhu__remote_is_inband(remote)) ||
-        !vhu__remote_has(remote, VHU_PF_BACKEND_REQ))
-        return 0;
-    r = vhu_conn_open_channel(&conn, &peer, vhu_backend_client_conn(remote->client),
-                              &remote->connection);
-    if (r == 0)
-        r = vhu_frontend_server_new(&remote->channel, &conn, &remote->ops, remote->options.self,
-                                    &options);
-    if (r < 0) {
-        vhu__remote_fail(remote, r, "no channel for the back-end: %s", vhu_strerror(r));
-    } else {
-        vhu__remote_answer_misses(remote);
-        vhu__remote_listen(remote);
-        vhu__remote_follow_share(remote);
-        vhu_backend_client_attach(remote->client, remote->channel);
-        r = vhu__remote_sent(remote, vhu_backend_client_set_backend_req_fd(remote->client, peer));
-    }
-    vhu_conn_free(conn);
-    vhu_handle_close(&peer);
-    return r;
-}
-
 bool vhu__remote_is_known(const vhu_remote *remote)
 {
     return remote->acknowledged || remote->running;
@@ -274,7 +232,7 @@ static int negotiate(vhu_remote *remote, uint64_t *offered)
     if (r == 0)
         r = check_features(remote, *offered);
     if (r == 0)
-        r = open_channel(remote);
+        r = vhu__remote_open_channel(remote);
     return r;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The VMM's kit: kicks, and with in-band notifications what they and calls are instead. */
-#include "frontend_server.h"
 #include "remote_internal.h"
 
 bool vhu__remote_is_inband(const vhu_remote *remote)
@@ -14,18 +13,6 @@ void vhu__remote_poke(const vhu_remote *remote, uint32_t ring, vhu_vring_event w
 
     if (!event->replaced && event->own)
         vhu_event_signal(event->own);
-}
-
-/* As if the event had been passed, and the back-end had signalled that. */
-static void notified(void *arg, uint32_t ring, vhu_vring_event which)
-{
-    vhu__remote_poke(arg, ring, which);
-}
-
-void vhu__remote_listen(vhu_remote *remote)
-{
-    if (vhu__remote_is_inband(remote))
-        vhu__frontend_server_listen(remote->channel, notified, remote);
 }
 
 int vhu__remote_kick(vhu_remote *remote, uint32_t ring)

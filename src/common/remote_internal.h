@@ -86,9 +86,6 @@ int vhu__remote_share_memory(vhu_remote *remote);
 /* Whether rings and buffers have I/O virtual addresses. */
 bool vhu__remote_has_iommu(const vhu_remote *remote);
 
-/* Have misses that come on the channel answered, if the VMM can. */
-void vhu__remote_answer_misses(vhu_remote *remote);
-
 /* Where the VMM has `len` bytes at an I/O virtual address, NULL unless they are one piece. */
 void *vhu__remote_at(const vhu_remote *remote, uint64_t iova, uint64_t len);
 
@@ -102,15 +99,25 @@ void vhu__remote_poke(const vhu_remote *remote, uint32_t ring, vhu_vring_event w
 bool vhu__remote_is_inband(const vhu_remote *remote);
 int vhu__remote_kick(vhu_remote *remote, uint32_t ring);
 
-/* Have calls and errors signalled that come on a new channel. */
-void vhu__remote_listen(vhu_remote *remote);
-
 /*
- * What the back-end shares: learn of its regions, once connected; be told of the rest on the
- * channel; and forget pieces, or all of it.
+ * The back-end's channel: protocol features for what may be asked on it; and open it, if there is
+ * anything that may.
  */
+uint64_t vhu__remote_channel_features(const vhu_remote *remote);
+int vhu__remote_open_channel(vhu_remote *remote);
+
+/* IOTLB_MISS: tell what the VMM says of it. */
+int vhu__remote_answer_miss(vhu_remote *remote, const vhu_iotlb_msg *miss);
+
+/* vhu_frontend_ops */
+int vhu__remote_object_add(void *self, const uint8_t uuid[16]);
+int vhu__remote_object_remove(void *self, const uint8_t uuid[16]);
+int vhu__remote_object_lookup(void *self, const uint8_t uuid[16], vhu_handle *handle);
+int vhu__remote_shmem_map(void *self, const vhu_shmem_request *piece, vhu_handle *handle);
+int vhu__remote_shmem_unmap(void *self, const vhu_shmem_request *piece);
+
+/* What the back-end shares: learn of its regions, once connected; forget pieces, or all of it. */
 int vhu__remote_ask_shmem(vhu_remote *remote);
-void vhu__remote_follow_share(vhu_remote *remote);
 void vhu__remote_drop_pieces(vhu_remote *remote);
 void vhu__remote_drop_share(vhu_remote *remote);
 

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 
 #include "backend_client_internal.h"
-#include "frontend_server.h"
 #include "memory_internal.h"
 #include "remote_internal.h"
 
@@ -74,24 +73,15 @@ static uint64_t announce(vhu_remote *remote, const vhu_mapping *m, uint64_t offs
 /* --- what the back-end says --- */
 
 /* What the VMM does not have is not answered: the back-end's ring waits. */
-static int on_iotlb_msg(void *self, const vhu_iotlb_msg *msg)
+int vhu__remote_answer_miss(vhu_remote *remote, const vhu_iotlb_msg *miss)
 {
-    vhu_remote *remote = self;
     vhu_mapping m = {0};
     int r = 0;
 
-    if (msg->type == VHU_IOTLB_ACCESS_FAIL)
-        return remote->ops.iotlb_msg ? remote->ops.iotlb_msg(remote->options.self, msg) : 0;
-    if (!is_told(remote) || translate(remote, msg->iova, msg->perm, &m) < 0)
+    if (!is_told(remote) || translate(remote, miss->iova, miss->perm, &m) < 0)
         return 0;
-    announce(remote, &m, msg->iova - m.iova, &r);
+    announce(remote, &m, miss->iova - m.iova, &r);
     return r;
-}
-
-void vhu__remote_answer_misses(vhu_remote *remote)
-{
-    if (remote->options.translate)
-        vhu__frontend_server_take_iotlb(remote->channel, on_iotlb_msg, remote);
 }
 
 /* --- what the VMM says --- */

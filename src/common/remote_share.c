@@ -2,7 +2,6 @@
 /* The VMM's kit: what a back-end has mapped into regions of shared memory, and its objects. */
 #include <string.h>
 
-#include "frontend_server.h"
 #include "remote_internal.h"
 
 /* --- regions --- */
@@ -51,7 +50,7 @@ static int check_piece(const vhu_remote *remote, const vhu_shmem_request *piece)
     return remote->num_pieces < VHU__COUNT(remote->pieces) ? 0 : VHU_EOVERFLOW;
 }
 
-static int shmem_map(void *self, const vhu_shmem_request *piece, vhu_handle *handle)
+int vhu__remote_shmem_map(void *self, const vhu_shmem_request *piece, vhu_handle *handle)
 {
     vhu_remote *remote = self;
     int r = check_piece(remote, piece);
@@ -63,7 +62,7 @@ static int shmem_map(void *self, const vhu_shmem_request *piece, vhu_handle *han
     return r;
 }
 
-static int shmem_unmap(void *self, const vhu_shmem_request *piece)
+int vhu__remote_shmem_unmap(void *self, const vhu_shmem_request *piece)
 {
     vhu_remote *remote = self;
     vhu_shmem_request *p = remote->pieces;
@@ -106,7 +105,7 @@ bool vhu_remote_has_object(const vhu_remote *remote, const uint8_t uuid[16])
     return find(remote, uuid) < remote->num_objects;
 }
 
-static int object_add(void *self, const uint8_t uuid[16])
+int vhu__remote_object_add(void *self, const uint8_t uuid[16])
 {
     vhu_remote *remote = self;
     int r = 0;
@@ -122,7 +121,7 @@ static int object_add(void *self, const uint8_t uuid[16])
     return r;
 }
 
-static int object_remove(void *self, const uint8_t uuid[16])
+int vhu__remote_object_remove(void *self, const uint8_t uuid[16])
 {
     vhu_remote *remote = self;
     size_t i = find(remote, uuid);
@@ -138,7 +137,7 @@ static int object_remove(void *self, const uint8_t uuid[16])
 }
 
 /* Those of other devices are known to the VMM alone. */
-static int object_lookup(void *self, const uint8_t uuid[16], vhu_handle *handle)
+int vhu__remote_object_lookup(void *self, const uint8_t uuid[16], vhu_handle *handle)
 {
     const vhu_remote *remote = self;
 
@@ -158,19 +157,6 @@ int vhu_remote_get_object(vhu_remote *remote, const uint8_t uuid[16], vhu_handle
 }
 
 /* --- both --- */
-
-void vhu__remote_follow_share(vhu_remote *remote)
-{
-    const vhu_frontend_ops ops = {
-        .shared_object_add = object_add,
-        .shared_object_remove = object_remove,
-        .shared_object_lookup = object_lookup,
-        .shmem_map = remote->has_shmem ? shmem_map : NULL,
-        .shmem_unmap = remote->has_shmem ? shmem_unmap : NULL,
-    };
-
-    vhu__frontend_server_take_share(remote->channel, &ops, remote);
-}
 
 void vhu__remote_drop_share(vhu_remote *remote)
 {

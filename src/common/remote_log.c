@@ -73,6 +73,23 @@ static int send_log(vhu_remote *remote, const vhu__remote_log *log)
         remote, vhu_backend_client_set_log_base(remote->client, &area, vhu_shm_handle(log->shm)));
 }
 
+/* A new log, of which a back-end at work knows. */
+static int renew(vhu_remote *remote, vhu__remote_log **out)
+{
+    vhu__remote_log *log;
+    int r = new_log(remote, &log);
+
+    if (r < 0)
+        return vhu__remote_fail(remote, r, "no memory for a log: %s", vhu_strerror(r));
+    if (is_at_work(remote))
+        r = send_log(remote, log);
+    if (r < 0)
+        free_log(log);
+    else
+        *out = log;
+    return r;
+}
+
 int vhu__remote_share_log(vhu_remote *remote)
 {
     return remote->log ? send_log(remote, remote->log) : 0;
@@ -107,15 +124,9 @@ int vhu_remote_start_log(vhu_remote *remote)
 
     if (remote->log)
         return vhu__remote_fail(remote, VHU_ESTATE, "the device is logged already");
-    r = new_log(remote, &log);
+    r = renew(remote, &log);
     if (r < 0)
-        return vhu__remote_fail(remote, r, "no memory for a log: %s", vhu_strerror(r));
-    if (is_at_work(remote))
-        r = send_log(remote, log);
-    if (r < 0) {
-        free_log(log);
         return r;
-    }
     remote->log = log;
     r = is_at_work(remote) ? announce(remote) : 0;
     if (r < 0) {
@@ -181,15 +192,9 @@ int vhu__remote_fit_log(vhu_remote *remote)
     if (!remote->log ||
         vhu__dirty_log_covers(remote->log->pages, 0, vhu__memory_end(remote->memory)))
         return 0;
-    r = new_log(remote, &log);
+    r = renew(remote, &log);
     if (r < 0)
-        return vhu__remote_fail(remote, r, "no memory for a log: %s", vhu_strerror(r));
-    if (is_at_work(remote))
-        r = send_log(remote, log);
-    if (r < 0) {
-        free_log(log);
         return r;
-    }
     vhu__dirty_log_take(remote->log->pages, 0, UINT64_MAX, copy_run, log->pages);
     vhu__remote_drop_log(remote);
     remote->log = log;

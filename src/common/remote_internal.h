@@ -121,7 +121,8 @@ int vhu__remote_ask_shmem(vhu_remote *remote);
 void vhu__remote_drop_pieces(vhu_remote *remote);
 void vhu__remote_drop_share(vhu_remote *remote);
 
-/* The in-flight area is of no use any more. */
+/* The in-flight area: ask for it, or give it back; it is of no use any more. */
+int vhu__remote_share_inflight(vhu_remote *remote);
 void vhu__remote_drop_inflight(vhu_remote *remote);
 
 /* SET_FEATURES; and SET_VRING_ADDR of the rings that run: with the log, or without. */

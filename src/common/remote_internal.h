@@ -92,6 +92,9 @@ void *vhu__remote_at(const vhu_remote *remote, uint64_t iova, uint64_t len);
 /* Make a device run on that a back-end has left in the middle of it. On failure no ring runs. */
 int vhu__remote_resume(vhu_remote *remote);
 
+/* Tell the back-end of a ring's event, whoever's it is. */
+int vhu__remote_send_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which);
+
 /* Signal the kit's event of a ring: what was added, or done, while nobody looked. */
 void vhu__remote_poke(const vhu_remote *remote, uint32_t ring, vhu_vring_event which);
 

@@ -4,7 +4,6 @@
 
 #include "atomic.h"
 #include "endian.h"
-#include "os.h"
 #include "packed_ring.h"
 #include "remote_internal.h"
 
@@ -110,93 +109,6 @@ uint32_t vhu_remote_ring_base(const vhu_remote *remote, uint32_t ring)
     return ring < remote->options.num_rings ? remote->rings[ring].base : 0;
 }
 
-/* --- events --- */
-
-vhu_event *vhu_remote_event(const vhu_remote *remote, uint32_t ring, vhu_vring_event which)
-{
-    if (ring >= remote->options.num_rings || (unsigned)which > VHU_VRING_ERR)
-        return NULL;
-    return remote->rings[ring].events[which].own;
-}
-
-static int send_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which)
-{
-    const vhu__remote_event *event = &remote->rings[ring].events[which];
-    vhu_handle handle = VHU_NO_HANDLE;
-    int r = 0;
-
-    if (event->replaced)
-        return vhu__remote_sent(
-            remote, vhu_backend_client_set_vring_event(remote->client, ring, which, event->given));
-    if (vhu__remote_is_inband(remote))
-        return vhu__remote_sent(
-            remote, vhu_backend_client_set_vring_event(remote->client, ring, which, handle));
-    if (which == VHU_VRING_KICK)
-        r = vhu_event_dup_wait(event->own, &handle);
-    else
-        r = vhu_event_dup_signal(event->own, &handle);
-    if (r < 0)
-        return vhu__remote_fail(remote, r, "ring %u: its event cannot be duplicated", ring);
-    r = vhu_backend_client_set_vring_event(remote->client, ring, which, handle);
-    vhu_handle_close(&handle);
-    return vhu__remote_sent(remote, r);
-}
-
-/* `given` is taken. */
-static int change_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which, bool replaced,
-                        vhu_handle given)
-{
-    vhu__remote_event *event = &remote->rings[ring].events[which];
-    vhu__remote_event before = *event;
-    int r = 0;
-
-    event->replaced = replaced;
-    event->given = given;
-    if (remote->rings[ring].started && vhu_remote_is_connected(remote))
-        r = send_event(remote, ring, which);
-    if (r < 0)
-        *event = before;
-    vhu_handle_close(r < 0 ? &given : &before.given);
-    return r;
-}
-
-static int check_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which)
-{
-    if (ring < remote->options.num_rings && (unsigned)which <= VHU_VRING_ERR)
-        return 0;
-    return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
-}
-
-int vhu_remote_set_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which,
-                         vhu_handle handle)
-{
-    vhu_handle copy = VHU_NO_HANDLE;
-    int r = check_event(remote, ring, which);
-
-    if (r < 0)
-        return r;
-    if (handle != VHU_NO_HANDLE)
-        r = os_handle_dup(handle, &copy);
-    if (r < 0)
-        return vhu__remote_fail(remote, r, "ring %u: the handle cannot be duplicated", ring);
-    return change_event(remote, ring, which, true, copy);
-}
-
-int vhu_remote_restore_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which)
-{
-    int r = check_event(remote, ring, which);
-
-    if (r < 0 || !remote->rings[ring].events[which].replaced)
-        return r;
-    r = change_event(remote, ring, which, false, VHU_NO_HANDLE);
-    if (r < 0 || !remote->rings[ring].started || which == VHU_VRING_ERR)
-        return r;
-    if (which == VHU_VRING_KICK)
-        return vhu_remote_kick(remote, ring);
-    vhu__remote_poke(remote, ring, which);
-    return 0;
-}
-
 /* --- one ring --- */
 
 /* Rings of a back-end without the extension know nothing of enabling: they always are. */
@@ -269,7 +181,7 @@ static int start_ring(vhu_remote *remote, uint32_t index, uint32_t base)
     /* The kick starts it, whether or not we hear of it. */
     ring->started = true;
     for (size_t i = 0; r == 0 && i < VHU__COUNT(events); i++)
-        r = send_event(remote, index, events[i]);
+        r = vhu__remote_send_event(remote, index, events[i]);
     return r == 0 ? send_enable(remote, index, ring->enabled) : r;
 }
 

@@ -40,9 +40,7 @@ int vhu_remote_kick(vhu_remote *remote, uint32_t ring)
     if (remote->rings[ring].events[VHU_VRING_KICK].replaced)
         return vhu__remote_fail(remote, VHU_ESTATE, "ring %u has a kick of the VMM's own", ring);
     /* One that starts later is kicked then. */
-    if (!remote->rings[ring].started || !vhu_remote_is_connected(remote))
-        return 0;
-    return vhu__remote_kick(remote, ring);
+    return vhu__remote_runs(remote, ring) ? vhu__remote_kick(remote, ring) : 0;
 }
 
 /* --- sent --- */
@@ -53,12 +51,9 @@ int vhu__remote_send_event(vhu_remote *remote, uint32_t ring, vhu_vring_event wh
     vhu_handle handle = VHU_NO_HANDLE;
     int r = 0;
 
-    if (event->replaced)
+    if (event->replaced || vhu__remote_is_inband(remote))
         return vhu__remote_sent(
             remote, vhu_backend_client_set_vring_event(remote->client, ring, which, event->given));
-    if (vhu__remote_is_inband(remote))
-        return vhu__remote_sent(
-            remote, vhu_backend_client_set_vring_event(remote->client, ring, which, handle));
     if (which == VHU_VRING_KICK)
         r = vhu_event_dup_wait(event->own, &handle);
     else
@@ -80,7 +75,7 @@ static int change_event(vhu_remote *remote, uint32_t ring, vhu_vring_event which
 
     event->replaced = replaced;
     event->given = given;
-    if (remote->rings[ring].started && vhu_remote_is_connected(remote))
+    if (vhu__remote_runs(remote, ring))
         r = vhu__remote_send_event(remote, ring, which);
     if (r < 0)
         *event = before;

@@ -86,8 +86,11 @@ int vhu__remote_share_memory(vhu_remote *remote);
 /* Whether rings and buffers have I/O virtual addresses. */
 bool vhu__remote_has_iommu(const vhu_remote *remote);
 
-/* Where the VMM has `len` bytes at an I/O virtual address, NULL unless they are one piece. */
-void *vhu__remote_at(const vhu_remote *remote, uint64_t iova, uint64_t len);
+/* Where the VMM has `len` bytes at an address of the driver's; NULL unless they are one piece. */
+void *vhu__remote_at(const vhu_remote *remote, uint64_t addr, uint64_t len);
+
+/* Whether the back-end that is connected runs a ring. */
+bool vhu__remote_runs(const vhu_remote *remote, uint32_t ring);
 
 /* Make a device run on that a back-end has left in the middle of it. On failure no ring runs. */
 int vhu__remote_resume(vhu_remote *remote);

@@ -120,12 +120,14 @@ int vhu_remote_unmap(vhu_remote *remote, uint64_t iova, uint64_t size)
     return vhu__remote_sent(remote, vhu_backend_client_iotlb_msg(remote->client, &msg));
 }
 
-void *vhu__remote_at(const vhu_remote *remote, uint64_t iova, uint64_t len)
+void *vhu__remote_at(const vhu_remote *remote, uint64_t addr, uint64_t len)
 {
     vhu_mapping m = {0};
 
-    if (!remote->options.translate(remote->options.self, iova, VHU_IOTLB_RO, &m) &&
-        is_mapping(&m) && iova - m.iova < m.size && len <= m.size - (iova - m.iova))
-        return vhu_memory_at(remote->memory, m.guest_addr + (iova - m.iova), len);
+    if (!vhu__remote_has_iommu(remote))
+        return vhu_memory_at(remote->memory, addr, len);
+    if (!remote->options.translate(remote->options.self, addr, VHU_IOTLB_RO, &m) &&
+        is_mapping(&m) && addr - m.iova < m.size && len <= m.size - (addr - m.iova))
+        return vhu_memory_at(remote->memory, m.guest_addr + (addr - m.iova), len);
     return NULL;
 }

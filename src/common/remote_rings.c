@@ -96,7 +96,7 @@ int vhu_remote_set_ring_base(vhu_remote *remote, uint32_t ring, uint32_t base)
     if (ring >= remote->options.num_rings || remote->rings[ring].layout.num == 0)
         return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
     r = &remote->rings[ring];
-    if (r->started && vhu_remote_is_connected(remote))
+    if (vhu__remote_runs(remote, ring))
         return vhu__remote_fail(remote, VHU_ESTATE, "ring %u runs", ring);
     status = check_layout(remote, ring, &r->layout, base);
     if (status == 0)
@@ -110,6 +110,11 @@ uint32_t vhu_remote_ring_base(const vhu_remote *remote, uint32_t ring)
 }
 
 /* --- one ring --- */
+
+bool vhu__remote_runs(const vhu_remote *remote, uint32_t ring)
+{
+    return remote->rings[ring].started && vhu_remote_is_connected(remote);
+}
 
 /* Rings of a back-end without the extension know nothing of enabling: they always are. */
 static bool can_enable(const vhu_remote *remote)
@@ -138,7 +143,7 @@ int vhu_remote_enable_ring(vhu_remote *remote, uint32_t ring, bool enable)
 
     if (ring >= remote->options.num_rings)
         return vhu__remote_fail(remote, VHU_EINVAL, "there is no ring %u", ring);
-    if (remote->rings[ring].started && vhu_remote_is_connected(remote))
+    if (vhu__remote_runs(remote, ring))
         r = send_enable(remote, ring, enable);
     if (r == 0)
         remote->rings[ring].enabled = enable;
@@ -211,10 +216,7 @@ static uint32_t lost_base(const vhu_remote *remote, const vhu__remote_ring *ring
 
     if (is_packed(remote))
         return ring->base;
-    if (vhu__remote_has_iommu(remote))
-        used = vhu__remote_at(remote, ring->layout.used, vhu__used_bytes(ring->layout.num));
-    else
-        used = vhu_memory_at(remote->memory, ring->layout.used, vhu__used_bytes(ring->layout.num));
+    used = vhu__remote_at(remote, ring->layout.used, vhu__used_bytes(ring->layout.num));
     return used ? vhu__le16(vhu__load_acquire_u16(&used->idx)) : 0;
 }
 

@@ -123,16 +123,24 @@ static void on_done(void *arg, uint32_t request, int status, vhu_handle *handle)
     t.found = *handle != VHU_NO_HANDLE;
 }
 
-static void open_vmm(const vhu_frontend_ops *ops)
+static void open_vmm_with(const vhu_frontend_ops *ops, uint64_t protocol_features)
 {
-    const vhu_remote_options options = {
-        .size = sizeof(options), .num_rings = 1, .features = VHU_BIT(VHU_F_VERSION_1), .ops = ops};
+    const vhu_remote_options options = {.size = sizeof(options),
+                                        .num_rings = 1,
+                                        .features = VHU_BIT(VHU_F_VERSION_1),
+                                        .protocol_features = protocol_features,
+                                        .ops = ops};
 
     memset(&t, 0, sizeof(t));
     memset(&vmm, 0, sizeof(vmm));
     t.size = 0x100000;
     t.handle = sys_handle_new();
     assert_int_equal(vhu_remote_new(&t.remote, &options), 0);
+}
+
+static void open_vmm(const vhu_frontend_ops *ops)
+{
+    open_vmm_with(ops, 0);
 }
 
 static int connect_backend(void)
@@ -433,6 +441,28 @@ static void test_without_ops(void **state)
     tear_down();
 }
 
+/* A VMM that asks for the feature without the ops: there is nothing to map, and the rest goes on.
+ */
+static void test_feature_alone(void **state)
+{
+    static const vhu_frontend_ops rows[] = {
+        {.size = sizeof(rows[0])},
+        {.size = sizeof(rows[0]), .shmem_map = shmem_map},
+        {.size = sizeof(rows[0]), .shmem_unmap = shmem_unmap},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        open_vmm_with(&rows[i], VHU_BIT(VHU_PF_SHMEM) | VHU_BIT(VHU_PF_BACKEND_SEND_FD));
+        assert_int_equal(connect_backend(), 0);
+        assert_null(vhu_remote_shmem(t.remote));
+        assert_int_equal(map(0, 0x1000), VHU_EREFUSED);
+        assert_int_equal(unmap(0, 0x1000), VHU_EREFUSED);
+        assert_int_equal(add(1), 0);
+        tear_down();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,7 +470,7 @@ int main(void)
         leakcheck_test(test_many_pieces),  leakcheck_test(test_pieces_vanish),
         leakcheck_test(test_regions),      leakcheck_test(test_objects),
         leakcheck_test(test_many_objects), leakcheck_test(test_lookup),
-        leakcheck_test(test_without_ops),
+        leakcheck_test(test_without_ops),  leakcheck_test(test_feature_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,8 +83,8 @@ static vhu_frontend_ops channel_ops(const vhu_remote *remote)
         .shared_object_add = vhu__remote_object_add,
         .shared_object_remove = vhu__remote_object_remove,
         .shared_object_lookup = vhu__remote_object_lookup,
-        .shmem_map = vhu__remote_shmem_map,
-        .shmem_unmap = vhu__remote_shmem_unmap,
+        .shmem_map = remote->has_shmem ? vhu__remote_shmem_map : NULL,
+        .shmem_unmap = remote->has_shmem ? vhu__remote_shmem_unmap : NULL,
         .private_request = vmm->private_request ? private_request : NULL,
     };
 }
@@ -99,12 +99,10 @@ static bool is_of_use(const vhu_remote *remote, bool inband)
 
 uint64_t vhu__remote_channel_features(const vhu_remote *remote)
 {
-    const vhu_frontend_ops *vmm = &remote->ops;
-
     return (is_of_use(remote, remote->options.inband) ? VHU_BIT(VHU_PF_BACKEND_REQ) : 0) |
            (remote->options.ops ? VHU_BIT(VHU_PF_SHARED_OBJECT) : 0) |
-           (vmm->vring_host_notifier ? HOST_NOTIFIER : 0) |
-           (vmm->shmem_map && vmm->shmem_unmap ? SHMEM : 0);
+           (remote->ops.vring_host_notifier ? HOST_NOTIFIER : 0) |
+           (vhu__remote_wants_shmem(remote) ? SHMEM : 0);
 }
 
 int vhu__remote_open_channel(vhu_remote *remote)

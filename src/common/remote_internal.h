@@ -122,7 +122,11 @@ int vhu__remote_object_lookup(void *self, const uint8_t uuid[16], vhu_handle *ha
 int vhu__remote_shmem_map(void *self, const vhu_shmem_request *piece, vhu_handle *handle);
 int vhu__remote_shmem_unmap(void *self, const vhu_shmem_request *piece);
 
-/* What the back-end shares: learn of its regions, once connected; forget pieces, or all of it. */
+/*
+ * What the back-end shares: whether the VMM has a use for shared memory; learn of its regions, once
+ * connected; forget pieces, or all of it.
+ */
+bool vhu__remote_wants_shmem(const vhu_remote *remote);
 int vhu__remote_ask_shmem(vhu_remote *remote);
 void vhu__remote_drop_pieces(vhu_remote *remote);
 void vhu__remote_drop_share(vhu_remote *remote);

@@ -6,10 +6,15 @@
 
 /* --- regions --- */
 
+bool vhu__remote_wants_shmem(const vhu_remote *remote)
+{
+    return remote->ops.shmem_map && remote->ops.shmem_unmap;
+}
+
 int vhu__remote_ask_shmem(vhu_remote *remote)
 {
     vhu_shmem_config config = {0};
-    bool has = vhu__remote_has(remote, VHU_PF_SHMEM);
+    bool has = vhu__remote_wants_shmem(remote) && vhu__remote_has(remote, VHU_PF_SHMEM);
     int r = 0;
 
     if (has)

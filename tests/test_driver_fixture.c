@@ -11,12 +11,13 @@ void rig_start_queue(rig *r, uint32_t base)
                                      .features = r->config.features,
                                      .num = l->num,
                                      .base = base,
-                                     .addr = {.desc = l->desc, .avail = l->avail, .used = l->used}};
+                                     .addr = {.desc = l->desc, .avail = l->avail, .used = l->used},
+                                     .big_endian = l->big_endian};
 
     assert_int_equal(vhu_queue_start(r->queue, &config), 0);
 }
 
-void rig_open(rig *r, uint64_t features, uint32_t num, uint32_t table_len)
+void rig_open_guest(rig *r, bool big_endian, uint64_t features, uint32_t num, uint32_t table_len)
 {
     const vhu_mem_region region = {.guest_addr = BASE, .size = SIZE, .user_addr = BASE};
 
@@ -28,12 +29,17 @@ void rig_open(rig *r, uint64_t features, uint32_t num, uint32_t table_len)
     r->config = (vhu_driver_ring_config){.size = sizeof(r->config),
                                          .memory = r->memory,
                                          .features = features,
-                                         .layout.num = num,
+                                         .layout = {.num = num, .big_endian = big_endian},
                                          .table_len = table_len};
     r->data = (vhu_driver_ring_place(&r->config, BASE) + 4095) & ~UINT64_C(4095);
     assert_int_equal(vhu_driver_ring_new(&r->driver, &r->config), 0);
     assert_int_equal(vhu_queue_new(&r->queue), 0);
     rig_start_queue(r, vhu_driver_ring_base(r->driver));
+}
+
+void rig_open(rig *r, uint64_t features, uint32_t num, uint32_t table_len)
+{
+    rig_open_guest(r, false, features, num, table_len);
 }
 
 void rig_close(rig *r)

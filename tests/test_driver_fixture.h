@@ -31,6 +31,8 @@ typedef struct rig {
 } rig;
 
 void rig_open(rig *r, uint64_t features, uint32_t num, uint32_t table_len);
+/* A guest's of this byte order, as far as that matters. */
+void rig_open_guest(rig *r, bool big_endian, uint64_t features, uint32_t num, uint32_t table_len);
 void rig_close(rig *r);
 /* The queue runs at first; again after it was stopped. */
 void rig_start_queue(rig *r, uint32_t base);

@@ -18,6 +18,56 @@ static vhu__used *used_of(const rig *r)
 /* --- both sides --- */
 
 /* Requests of all shapes, done in an order of the device's own. */
+static void traffic(bool big_endian, uint64_t features, uint32_t num, uint32_t table_len)
+{
+    uint32_t table = features & INDIRECT ? table_len : 0;
+    uint32_t most = table > num ? table : num;
+    /* More than a split ring's indices can count; many laps of a packed one. */
+    uint64_t enough = features & (PACKED | IN_ORDER) ? 5000 : 70000;
+    uint64_t added = 0, done = 0;
+    uint32_t seed = 1;
+    rig r;
+
+    rig_open_guest(&r, big_endian, features, num, table_len);
+    most = most < MAX_BUFS ? most : MAX_BUFS;
+    while (done < enough) {
+        vhu_driver_used used[64];
+        vhu_chain chains[64];
+        uint32_t n;
+        int got, status;
+
+        do {
+            vhu_guest_buf bufs[MAX_BUFS];
+            uint32_t count, readable;
+
+            seed = seed * 1103515245 + 12345;
+            count = 1 + (seed >> 16) % most;
+            readable = (seed >> 20) % (count + 1);
+            for (uint32_t i = 0; i < count; i++)
+                bufs[i] = (vhu_guest_buf){r.data + i * 64, i + 1};
+            status = vhu_driver_ring_add(r.driver, bufs, readable, count - readable,
+                                         (void *)(uintptr_t)(count - readable));
+            added += status == 0;
+        } while (status == 0);
+        assert_int_equal(status, VHU_EAGAIN);
+        vhu_driver_ring_publish(r.driver);
+        n = rig_take(&r, chains, 64);
+        assert_true(n > 0);
+        for (uint32_t i = n; i-- > 0;) {
+            chains[i].written = chains[i].num_writable;
+            vhu_queue_complete(r.queue, &chains[i], 1);
+        }
+        got = vhu_driver_ring_collect(r.driver, used, 64);
+        assert_int_equal(got, n);
+        for (int i = 0; i < got; i++)
+            assert_int_equal(used[i].len, (uintptr_t)used[i].token);
+        done += (uint32_t)got;
+    }
+    assert_int_equal(added, done + vhu_driver_ring_in_use(r.driver));
+    assert_string_equal(vhu_driver_ring_error(r.driver), "");
+    rig_close(&r);
+}
+
 static void test_traffic(void **state)
 {
     static const struct {
@@ -40,57 +90,13 @@ static void test_traffic(void **state)
                 {PACKED | INDIRECT | EVENT_IDX, 64, 8},
                 {IN_ORDER, 8, 0},
                 {IN_ORDER | INDIRECT, 64, 4},
-                {PACKED | IN_ORDER | INDIRECT | EVENT_IDX, 33, 4}};
+                {PACKED | IN_ORDER | INDIRECT | EVENT_IDX, 33, 4},
+                {VHU_BIT(VHU_F_VERSION_1) | INDIRECT | EVENT_IDX, 64, 8}};
 
     (void)state;
-    for (size_t row = 0; row < sizeof(rows) / sizeof(rows[0]); row++) {
-        uint32_t num = rows[row].num,
-                 table = rows[row].features & INDIRECT ? rows[row].table_len : 0;
-        uint32_t most = table > num ? table : num;
-        /* More than a split ring's indices can count; many laps of a packed one. */
-        uint64_t enough = rows[row].features & (PACKED | IN_ORDER) ? 5000 : 70000;
-        uint64_t added = 0, done = 0;
-        uint32_t seed = 1;
-        rig r;
-
-        rig_open(&r, rows[row].features, num, rows[row].table_len);
-        most = most < MAX_BUFS ? most : MAX_BUFS;
-        while (done < enough) {
-            vhu_driver_used used[64];
-            vhu_chain chains[64];
-            uint32_t n;
-            int got, status;
-
-            do {
-                vhu_guest_buf bufs[MAX_BUFS];
-                uint32_t count, readable;
-
-                seed = seed * 1103515245 + 12345;
-                count = 1 + (seed >> 16) % most;
-                readable = (seed >> 20) % (count + 1);
-                for (uint32_t i = 0; i < count; i++)
-                    bufs[i] = (vhu_guest_buf){r.data + i * 64, i + 1};
-                status = vhu_driver_ring_add(r.driver, bufs, readable, count - readable,
-                                             (void *)(uintptr_t)(count - readable));
-                added += status == 0;
-            } while (status == 0);
-            assert_int_equal(status, VHU_EAGAIN);
-            vhu_driver_ring_publish(r.driver);
-            n = rig_take(&r, chains, 64);
-            assert_true(n > 0);
-            for (uint32_t i = n; i-- > 0;) {
-                chains[i].written = chains[i].num_writable;
-                vhu_queue_complete(r.queue, &chains[i], 1);
-            }
-            got = vhu_driver_ring_collect(r.driver, used, 64);
-            assert_int_equal(got, n);
-            for (int i = 0; i < got; i++)
-                assert_int_equal(used[i].len, (uintptr_t)used[i].token);
-            done += (uint32_t)got;
-        }
-        assert_int_equal(added, done + vhu_driver_ring_in_use(r.driver));
-        assert_string_equal(vhu_driver_ring_error(r.driver), "");
-        rig_close(&r);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (int order = 0; order < 2; order++)
+            traffic(order, rows[i].features, rows[i].num, rows[i].table_len);
     }
 }
 

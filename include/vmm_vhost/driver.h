@@ -35,7 +35,8 @@ typedef struct vhu_driver_ring vhu_driver_ring;
 /* What a driver tells of a ring (virtio: 2.7, 2.8, 4.1.4.3). The addresses are the guest's. */
 typedef struct vhu_ring_layout {
     uint32_t num; /* descriptors, up to VHU_MAX_RING_SIZE; of a split ring a power of two */
-    uint32_t reserved;
+    /* Of a split ring without VERSION_1: its driver, one before 1.0, is in a big-endian guest. */
+    bool big_endian;
     uint64_t desc;  /* the descriptor area, a multiple of 16 */
     uint64_t avail; /* the driver's area, a multiple of 2; of a packed ring, of 4 */
     uint64_t used;  /* the device's area, a multiple of 4 */

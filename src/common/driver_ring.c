@@ -40,7 +40,10 @@ uint64_t vhu_driver_ring_place(vhu_driver_ring_config *config, uint64_t addr)
 
 static const vhu__driver_layout *choose(const vhu_driver_ring_config *c)
 {
-    return c->features & VHU_BIT(VHU_F_RING_PACKED) ? &vhu__driver_packed : &vhu__driver_split;
+    if (c->features & VHU_BIT(VHU_F_RING_PACKED))
+        return &vhu__driver_packed;
+    return c->layout.big_endian && !(c->features & VHU_BIT(VHU_F_VERSION_1)) ? &vhu__driver_split_be
+                                                                             : &vhu__driver_split;
 }
 
 static int check_config(const vhu_driver_ring_config *c)
@@ -49,7 +52,7 @@ static int check_config(const vhu_driver_ring_config *c)
     const vhu_ring_layout *l = &c->layout;
 
     if (!c->memory || l->num == 0 || l->num > VHU_MAX_RING_SIZE ||
-        (ops == &vhu__driver_split && !vhu__is_power_of_2(l->num)))
+        (ops != &vhu__driver_packed && !vhu__is_power_of_2(l->num)))
         return VHU_EINVAL;
     if (l->desc % ops->align[0] != 0 || l->avail % ops->align[1] != 0 ||
         l->used % ops->align[2] != 0 || c->tables % 16 != 0)

@@ -45,6 +45,7 @@ typedef struct vhu__driver_layout {
 } vhu__driver_layout;
 
 extern const vhu__driver_layout vhu__driver_split;
+extern const vhu__driver_layout vhu__driver_split_be;
 extern const vhu__driver_layout vhu__driver_packed;
 
 struct vhu_driver_ring {

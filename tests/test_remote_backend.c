@@ -189,7 +189,8 @@ static int serve_new(backend_script *script, vhu_conn **conn)
                                         .num_rings = GUEST_RINGS,
                                         .no_inflight = script->no_inflight,
                                         .host_notifiers = script->gives_notifier,
-                                        .inband = script->inband};
+                                        .inband = script->inband,
+                                        .cross_endian = script->cross_endian};
     device d = {.script = script};
     int r;
 

@@ -186,11 +186,12 @@ void guest_set_rings(guest *g)
 {
     g->data = GUEST_BASE;
     for (uint32_t i = 0; i < GUEST_RINGS; i++) {
-        vhu_driver_ring_config config = {.size = sizeof(config),
-                                         .memory = vhu_remote_memory(g->remote),
-                                         .features = vhu_remote_features(g->remote),
-                                         .layout.num = GUEST_RING_SIZE,
-                                         .table_len = i == 0 ? 4 : 0};
+        vhu_driver_ring_config config = {
+            .size = sizeof(config),
+            .memory = vhu_remote_memory(g->remote),
+            .features = vhu_remote_features(g->remote),
+            .layout = {.num = GUEST_RING_SIZE, .big_endian = g->big_endian},
+            .table_len = i == 0 ? 4 : 0};
 
         g->data = vhu_driver_ring_place(&config, g->data);
         vhu_driver_ring_free(g->rings[i]);

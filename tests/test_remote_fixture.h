@@ -36,6 +36,7 @@ typedef struct backend_script {
     bool iommu;            /* it offers ACCESS_PLATFORM */
     bool gives_notifier;   /* of ring 1, when the configuration was set */
     bool inband;           /* it offers notifications as messages */
+    bool cross_endian;     /* it knows rings of either byte order */
     bool keeps;            /* do num_done requests, then take and keep */
     uint32_t num_done;
     _Atomic uint32_t taken;
@@ -51,6 +52,7 @@ typedef struct guest {
     bool has_backend;
     vhu_shm *memory;
     vhu_remote *remote;
+    bool big_endian; /* as rings are set */
     vhu_driver_ring *rings[GUEST_RINGS];
     uint64_t data; /* guest address of 32 bytes for each slot of each ring */
     unsigned config_changes;

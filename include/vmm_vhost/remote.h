@@ -205,6 +205,11 @@ VHU_API int vhu_remote_unmap(vhu_remote *remote, uint64_t iova, uint64_t size);
  * one 0 or, if it is packed, VHU_PACKED_RING_BASE. The features come first. Rings that were never
  * set do not run. VHU_EINVAL: bad number, size, base, alignment; VHU_EFAULT: a part does not lie in
  * one region; VHU_ESTATE: running; VHU_EMFILE, VHU_ENOMEM.
+ *
+ * A guest whose driver has not acknowledged VERSION_1 writes in its own byte order, which
+ * layout->big_endian tells (request SET_VRING_ENDIAN, sent before such a ring starts, by each
+ * back-end anew). VHU_ENOSYS, from start and connect: that is not this host's, and the back-end
+ * lacks the protocol feature CROSS_ENDIAN.
  */
 VHU_API int vhu_remote_set_ring(vhu_remote *remote, uint32_t ring, const vhu_ring_layout *layout,
                                 uint32_t base);

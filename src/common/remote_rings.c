@@ -14,6 +14,12 @@ static bool is_packed(const vhu_remote *remote)
     return (remote->features & VHU_BIT(VHU_F_RING_PACKED)) != 0;
 }
 
+/* A driver before 1.0 writes in the guest's byte order, as the VMM has told it. */
+static bool is_legacy(const vhu_remote *remote)
+{
+    return (remote->features & VHU_BIT(VHU_F_VERSION_1)) == 0;
+}
+
 static uint64_t user_addr(const vhu_remote *remote, uint64_t guest_addr, uint64_t bytes)
 {
     return (uint64_t)(uintptr_t)vhu_memory_at(remote->memory, guest_addr, bytes);
@@ -150,6 +156,25 @@ int vhu_remote_enable_ring(vhu_remote *remote, uint32_t ring, bool enable)
     return r;
 }
 
+/* What a back-end is not told is that a ring is in the order of this host. */
+static int check_order(vhu_remote *remote, uint32_t ring)
+{
+    if (!is_legacy(remote) || remote->rings[ring].layout.big_endian == VHU__BIG_ENDIAN ||
+        vhu__remote_has(remote, VHU_PF_CROSS_ENDIAN))
+        return 0;
+    return vhu__remote_fail(remote, VHU_ENOSYS,
+                            "ring %u: the back-end knows no rings of the other byte order", ring);
+}
+
+/* Also if it is the host's, since the driver before may have had the other. */
+static int send_order(vhu_remote *remote, uint32_t ring)
+{
+    if (!is_legacy(remote) || !vhu__remote_has(remote, VHU_PF_CROSS_ENDIAN))
+        return 0;
+    return vhu_backend_client_set_vring_endian(remote->client, ring,
+                                               remote->rings[ring].layout.big_endian);
+}
+
 /* A back-end may have gone between writing to a ring and logging that. */
 static void mark_ring(vhu_remote *remote, const vhu_ring_layout *l)
 {
@@ -172,11 +197,15 @@ static int start_ring(vhu_remote *remote, uint32_t index, uint32_t base)
         r = locate(remote, index, &ring->layout, &addr);
     if (r == 0)
         r = check_enable(remote, index, ring->enabled);
+    if (r == 0)
+        r = check_order(remote, index);
     if (r < 0)
         return r;
     r = vhu_backend_client_set_vring_num(client, index, ring->layout.num);
     if (r == 0)
         r = vhu_backend_client_set_vring_base(client, index, base);
+    if (r == 0)
+        r = send_order(remote, index);
     if (r == 0)
         r = vhu_backend_client_set_vring_addr(client, &addr);
     vhu__remote_sent(remote, r);
@@ -213,11 +242,15 @@ int vhu__remote_resend_addrs(vhu_remote *remote)
 static uint32_t lost_base(const vhu_remote *remote, const vhu__remote_ring *ring)
 {
     const vhu__used *used;
+    uint16_t idx;
 
     if (is_packed(remote))
         return ring->base;
     used = vhu__remote_at(remote, ring->layout.used, vhu__used_bytes(ring->layout.num));
-    return used ? vhu__le16(vhu__load_acquire_u16(&used->idx)) : 0;
+    if (!used)
+        return 0;
+    idx = vhu__load_acquire_u16(&used->idx);
+    return is_legacy(remote) && ring->layout.big_endian ? vhu__be16(idx) : vhu__le16(idx);
 }
 
 /* Some back-ends (DPDK's) tell only one half of a packed ring's base, with nothing out. */

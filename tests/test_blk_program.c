@@ -5,31 +5,16 @@
 #include <vmm_vhost/listener.h>
 
 #include "support/file.h"
-#include "support/folder.h"
-#include "support/program.h"
 #include "support/sys.h"
+#include "support/tool.h"
 
-enum { MAX_ARGS = 8, TRIES = 3000, PAUSE_MS = 20 };
-
-static folder here;
-
-static program *start(const char *const *args)
-{
-    const char *all[MAX_ARGS + 2] = {BLK_PROGRAM};
-
-    for (int i = 0; i < MAX_ARGS && args[i]; i++)
-        all[1 + i] = args[i];
-    return program_start(here.path, all);
-}
+enum { TRIES = 3000, PAUSE_MS = 20 };
 
 /* --- options --- */
 
 static void test_wrong_options(void **state)
 {
-    static const struct {
-        const char *args[MAX_ARGS];
-        const char *text;
-    } rows[] = {
+    static const struct tool_case cases[] = {
         {{NULL}, "--socket-path=PATH or --fd=N is needed"},
         {{"--socket-path=s"}, "--blk-file=FILE is needed"},
         {{"--blk-file=disk"}, "--socket-path=PATH or --fd=N is needed"},
@@ -65,27 +50,12 @@ static void test_wrong_options(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        program *p = start(rows[i].args);
-        const char *text;
-
-        assert_int_equal(program_end(p), 1);
-        text = program_text(p, PROGRAM_ERR);
-        if (!strstr(text, rows[i].text))
-            print_error("row %zu says: %s", i, text);
-        assert_non_null(strstr(text, rows[i].text));
-        assert_non_null(strstr(text, "vhost-user-blk: "));
-        program_free(p);
-        assert_int_equal(folder_size_of(&here, "s"), -1);
-    }
+    tool_expect(cases, sizeof(cases) / sizeof(cases[0]), 1);
 }
 
 static void test_told_and_done(void **state)
 {
-    static const struct {
-        const char *args[MAX_ARGS];
-        const char *text;
-    } rows[] = {
+    static const struct tool_case cases[] = {
         {{"--print-capabilities"}, "\"type\": \"block\""},
         {{"--bogus", "--print-capabilities", "--fd=x"}, "\"blk-file\""},
         {{"--help"}, "--print-capabilities"},
@@ -93,13 +63,7 @@ static void test_told_and_done(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        program *p = start(rows[i].args);
-
-        assert_int_equal(program_end(p), 0);
-        assert_non_null(strstr(program_text(p, PROGRAM_OUT), rows[i].text));
-        program_free(p);
-    }
+    tool_expect(cases, sizeof(cases) / sizeof(cases[0]), 0);
 }
 
 /* --- serving --- */
@@ -121,13 +85,11 @@ static void test_ready_and_served(void **state)
              "vhost-user-blk: ready on %s (engine uv, cache writeback, 2048 sectors, 3 queues, ",
              address.text);
     for (int i = 0; i < 2; i++) {
-        program *p = start(args);
+        program *p = tool_start(args);
 
         assert_true(program_says(p, PROGRAM_OUT, "workers)\n"));
-        program_interrupt(p);
-        assert_int_equal(program_end(p), 0);
+        program_stop(p, nothing_served);
         assert_int_equal(strncmp(program_text(p, PROGRAM_OUT), ready, strlen(ready)), 0);
-        assert_non_null(strstr(program_text(p, PROGRAM_OUT), nothing_served));
         program_free(p);
     }
 }
@@ -157,33 +119,24 @@ static void test_once(void **state)
     sys_address_new(&address);
     const char *const args[] = {"--blk-file=disk", "--socket-path", address.text, "--once",
                                 "--verbose",       "--check-peer",  NULL};
-    p = start(args);
+    p = tool_start(args);
     conn = connect_to(address.text, VHU_CHECK_PEER);
     assert_true(program_says(p, PROGRAM_ERR, "has connected"));
     vhu_conn_free(conn);
-    assert_int_equal(program_end(p), 0);
+    program_expect(p, 0, nothing_served);
     assert_non_null(strstr(program_text(p, PROGRAM_ERR), "has gone"));
-    assert_non_null(strstr(program_text(p, PROGRAM_OUT), nothing_served));
     program_free(p);
     sys_address_clear(&address);
 }
 
-/* --- the folder --- */
-
-static int make_folder(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    if (folder_new(&here))
+    if (tool_setup(BLK_PROGRAM, NULL))
         return -1;
-    file_resize(folder_at(&here, "disk").path, 1 << 20);
-    file_resize(folder_at(&here, "empty").path, 0);
-    return program_try(BLK_PROGRAM);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return folder_remove(&here);
+    file_resize(folder_at(&tool_folder, "disk").path, 1 << 20);
+    file_resize(folder_at(&tool_folder, "empty").path, 0);
+    return 0;
 }
 
 int main(void)
@@ -195,5 +148,5 @@ int main(void)
         leakcheck_test(test_once),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, tool_teardown);
 }

@@ -17,30 +17,13 @@
 #include <vmm_vhost/listener.h>
 
 #include "support/file.h"
-#include "support/folder.h"
-#include "support/program.h"
+#include "support/tool.h"
 
-enum { MAX_ARGS = 8, INHERITED = 20 };
-
-static folder here;
-
-/* `inherit` becomes the program's descriptor INHERITED; -1: none. */
-static program *start(const char *const *args, int inherit)
-{
-    const char *all[MAX_ARGS + 2] = {BLK_PROGRAM};
-
-    for (int i = 0; i < MAX_ARGS && args[i]; i++)
-        all[1 + i] = args[i];
-    return inherit < 0 ? program_start(here.path, all)
-                       : program_start_with(here.path, all, inherit, INHERITED);
-}
+enum { INHERITED = 20 };
 
 static void test_wrong_options(void **state)
 {
-    static const struct {
-        const char *args[MAX_ARGS];
-        const char *text;
-    } rows[] = {
+    static const struct tool_case cases[] = {
         {{"--blk-file=disk", "--fd=20"}, "--fd=20: Bad file descriptor"},
         {{"--blk-file=disk", "--socket-path=s", "--socket-mode=8"}, "octal"},
         {{"--blk-file=disk", "--socket-path=s", "--engine=io"}, "auto|io_uring|uv"},
@@ -49,25 +32,19 @@ static void test_wrong_options(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        program *p = start(rows[i].args, -1);
-
-        assert_int_equal(program_end(p), 1);
-        assert_non_null(strstr(program_text(p, PROGRAM_ERR), rows[i].text));
-        program_free(p);
-    }
+    tool_expect(cases, sizeof(cases) / sizeof(cases[0]), 1);
 }
 
 static void test_socket_and_signals(void **state)
 {
     static const char *const args[] = {"--blk-file=disk", "--socket-path=s", NULL};
     static const int signals[] = {SIGTERM, SIGINT};
-    folder_file path = folder_at(&here, "s");
+    folder_file path = folder_at(&tool_folder, "s");
     struct stat st;
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        program *p = start(args, -1);
+        program *p = tool_start(args);
 
         assert_true(program_says(p, PROGRAM_OUT, "ready on s ("));
         assert_int_equal(stat(path.path, &st), 0);
@@ -91,12 +68,11 @@ static void test_inherited_connection(void **state)
 
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    p = start(args, ends[1]);
+    p = tool_start_with(args, ends[1], INHERITED);
     close(ends[1]);
     assert_true(program_says(p, PROGRAM_OUT, "ready on fd 20 ("));
     close(ends[0]);
-    assert_int_equal(program_end(p), 0);
-    assert_non_null(strstr(program_text(p, PROGRAM_OUT), "served requests=0"));
+    program_expect(p, 0, "served requests=0");
     program_free(p);
 }
 
@@ -109,9 +85,8 @@ static void test_inherited_connection_unchecked(void **state)
 
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    p = start(args, ends[1]);
-    assert_int_equal(program_end(p), 1);
-    assert_non_null(strstr(program_text(p, PROGRAM_ERR), "--check-peer: "));
+    p = tool_start_with(args, ends[1], INHERITED);
+    program_expect(p, 1, "--check-peer: ");
     program_free(p);
     close(ends[0]);
     close(ends[1]);
@@ -134,9 +109,9 @@ static int listen_at(const char *path)
 static void test_inherited_listener(void **state)
 {
     static const char *const args[] = {"--blk-file=disk", "--fd=20", "--verbose", NULL};
-    folder_file path = folder_at(&here, "inherited");
+    folder_file path = folder_at(&tool_folder, "inherited");
     int listening = listen_at(path.path);
-    program *p = start(args, listening);
+    program *p = tool_start_with(args, listening, INHERITED);
 
     (void)state;
     close(listening);
@@ -151,8 +126,7 @@ static void test_inherited_listener(void **state)
         vhu_backend_client_free(client);
         assert_true(program_says(p, PROGRAM_ERR, "has gone"));
     }
-    program_interrupt(p);
-    assert_int_equal(program_end(p), 0);
+    program_stop(p, "");
     program_free(p);
     unlink(path.path);
 }
@@ -161,12 +135,11 @@ static void test_inherited_nonsense(void **state)
 {
     static const char *const args[] = {"--blk-file=disk", "--fd=20", NULL};
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    program *p = start(args, null);
+    program *p = tool_start_with(args, null, INHERITED);
 
     (void)state;
     close(null);
-    assert_int_equal(program_end(p), 1);
-    assert_non_null(strstr(program_text(p, PROGRAM_ERR), "--fd=20: neither"));
+    program_expect(p, 1, "--fd=20: neither");
     program_free(p);
 }
 
@@ -197,32 +170,22 @@ static void test_io_uring_forbidden(void **state)
 
     (void)state;
     forbid_io_uring();
-    p = start(any, -1);
+    p = tool_start(any);
     assert_true(program_says(p, PROGRAM_OUT, "(engine uv, "));
-    program_interrupt(p);
-    assert_int_equal(program_end(p), 0);
+    program_stop(p, "");
     program_free(p);
-    p = start(fixed, -1);
-    assert_int_equal(program_end(p), 1);
-    assert_non_null(strstr(program_text(p, PROGRAM_ERR), "--engine=io_uring: "));
+    p = tool_start(fixed);
+    program_expect(p, 1, "--engine=io_uring: ");
     program_free(p);
 }
 
-/* --- the folder --- */
-
-static int make_folder(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    if (folder_new(&here))
+    if (tool_setup(BLK_PROGRAM, NULL))
         return -1;
-    file_resize(folder_at(&here, "disk").path, 1 << 20);
-    return program_try(BLK_PROGRAM);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return folder_remove(&here);
+    file_resize(folder_at(&tool_folder, "disk").path, 1 << 20);
+    return 0;
 }
 
 int main(void)
@@ -237,5 +200,5 @@ int main(void)
         leakcheck_test(test_io_uring_forbidden),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, tool_teardown);
 }

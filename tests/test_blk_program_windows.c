@@ -7,29 +7,14 @@
 
 #include "blk_driver.h"
 #include "support/file.h"
-#include "support/folder.h"
-#include "support/program.h"
 #include "support/sys.h"
+#include "support/tool.h"
 
-enum { MAX_ARGS = 8, DISK = 1 << 20, GUEST_BASE = 1 << 20 };
-
-static folder here;
-
-static program *start(const char *const *args)
-{
-    const char *all[MAX_ARGS + 2] = {BLK_PROGRAM, "--blk-file=disk"};
-
-    for (int i = 0; i < MAX_ARGS - 1 && args[i]; i++)
-        all[2 + i] = args[i];
-    return program_start(here.path, all);
-}
+enum { DISK = 1 << 20, GUEST_BASE = 1 << 20 };
 
 static void test_wrong_options(void **state)
 {
-    static const struct {
-        const char *args[MAX_ARGS];
-        const char *text;
-    } rows[] = {
+    static const struct tool_case cases[] = {
         {{"--fd=40000"}, "--fd=40000: no open handle"},
         {{"--socket-path=\\\\.\\pipe\\p", "--peer-process=40000"}, "--peer-process=40000: no open"},
         {{"--socket-path=\\\\.\\pipe\\p", "--transfer=both"}, "must be one of client|self|peer"},
@@ -43,15 +28,7 @@ static void test_wrong_options(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        program *p = start(rows[i].args);
-
-        assert_int_equal(program_end(p), 1);
-        if (!strstr(program_text(p, PROGRAM_ERR), rows[i].text))
-            print_error("row %zu says: %s", i, program_text(p, PROGRAM_ERR));
-        assert_non_null(strstr(program_text(p, PROGRAM_ERR), rows[i].text));
-        program_free(p);
-    }
+    tool_expect(cases, sizeof(cases) / sizeof(cases[0]), 1);
 }
 
 /* --- an inherited end --- */
@@ -126,14 +103,13 @@ static void serve_inherited(unsigned transfer, const char *childs_transfer, HAND
     make_pipe(&ours, &childs);
     snprintf(fd, sizeof(fd), "--fd=%u", (unsigned)(uintptr_t)childs);
     snprintf(peer, sizeof(peer), "--peer-process=%u", (unsigned)(uintptr_t)process);
-    p = start(args);
+    p = tool_start(args);
     CloseHandle(childs);
     pipe.peer_process = open_process((DWORD)program_id(p), FALSE);
     assert_int_equal(vhu_conn_adopt(&conn, &ours, &options), 0);
     CloseHandle(pipe.peer_process);
     use_disk(&conn);
-    assert_int_equal(program_end(p), 0);
-    assert_non_null(strstr(program_text(p, PROGRAM_OUT), "served requests=2 reads=1 writes=1 "));
+    program_expect(p, 0, "served requests=2 reads=1 writes=1 ");
     program_free(p);
 }
 
@@ -154,21 +130,13 @@ static void test_inherited_process(void **state)
     CloseHandle(self);
 }
 
-/* --- the folder --- */
-
-static int make_folder(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    if (folder_new(&here))
+    if (tool_setup(BLK_PROGRAM, "--blk-file=disk"))
         return -1;
-    file_resize(folder_at(&here, "disk").path, DISK);
-    return program_try(BLK_PROGRAM);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return folder_remove(&here);
+    file_resize(folder_at(&tool_folder, "disk").path, DISK);
+    return 0;
 }
 
 int main(void)
@@ -179,5 +147,5 @@ int main(void)
         leakcheck_test(test_inherited_process),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, tool_teardown);
 }

@@ -26,7 +26,4 @@ void examples_use_entropy(void);
 /* Such a device that serves one front-end and ends. */
 void examples_run_entropy(const char *const *args);
 
-/* What it says to its end. */
-const char *examples_end(program *p, int code);
-
 #endif

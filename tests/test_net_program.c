@@ -1,50 +1,38 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* vhost-user-net: its command line, and what its host answers a driver. */
-#include <stdio.h>
 #include <string.h>
 
-#include "support/program.h"
 #include "support/sys.h"
+#include "support/tool.h"
 #include "support/vmm.h"
 
-enum { MAX_ARGS = 4, RECEIVE = 0, TRANSMIT = 1, HEADER = 12, OLD_HEADER = 10, ARP = 42 };
-
-static program *start(const char *const *args)
-{
-    const char *all[MAX_ARGS + 2] = {NET_PROGRAM};
-
-    for (int i = 0; i < MAX_ARGS && args[i]; i++)
-        all[1 + i] = args[i];
-    return program_start(NULL, all);
-}
+enum { RECEIVE = 0, TRANSMIT = 1, HEADER = 12, OLD_HEADER = 10, ARP = 42 };
 
 /* --- options --- */
 
-static void test_options(void **state)
+static void test_wrong_options(void **state)
 {
-    static const struct {
-        const char *args[MAX_ARGS];
-        int code;
-        const char *text;
-    } rows[] = {
-        {{NULL}, 1, "--socket-path=PATH or --fd=N is needed"},
-        {{"--socket-path=s", "--address=10.0.2"}, 1, "--address=10.0.2: is no IPv4 address"},
-        {{"--socket-path=s", "--address=::1"}, 1, "is no IPv4 address"},
-        {{"--socket-path=s", "--num-queues=3"}, 1, "--num-queues=3: they come in pairs"},
-        {{"--print-capabilities"}, 0, "\"type\": \"net\""},
-        {{"--help"}, 0, "--address=IP"},
-        {{"--version"}, 0, "vhost-user-net 0."},
+    static const struct tool_case cases[] = {
+        {{NULL}, "--socket-path=PATH or --fd=N is needed"},
+        {{"--socket-path=s", "--address=10.0.2"}, "--address=10.0.2: is no IPv4 address"},
+        {{"--socket-path=s", "--address=::1"}, "is no IPv4 address"},
+        {{"--socket-path=s", "--num-queues=3"}, "--num-queues=3: they come in pairs"},
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        program *p = start(rows[i].args);
+    tool_expect(cases, sizeof(cases) / sizeof(cases[0]), 1);
+}
 
-        assert_int_equal(program_end(p), rows[i].code);
-        assert_non_null(
-            strstr(program_text(p, rows[i].code ? PROGRAM_ERR : PROGRAM_OUT), rows[i].text));
-        program_free(p);
-    }
+static void test_told_and_done(void **state)
+{
+    static const struct tool_case cases[] = {
+        {{"--print-capabilities"}, "\"type\": \"net\""},
+        {{"--help"}, "--address=IP"},
+        {{"--version"}, "vhost-user-net 0."},
+    };
+
+    (void)state;
+    tool_expect(cases, sizeof(cases) / sizeof(cases[0]), 0);
 }
 
 /* --- frames --- */
@@ -79,10 +67,7 @@ static void expect_answer(vmm *v, uint32_t pair, uint32_t header, uint8_t last)
 /* What the counters are at the end. */
 static void end(program *p, const char *text)
 {
-    program_interrupt(p);
-    assert_int_equal(program_end(p), 0);
-    if (!strstr(program_text(p, PROGRAM_OUT), text))
-        fail_msg("it says: %s", program_text(p, PROGRAM_OUT));
+    program_stop(p, text);
     program_free(p);
 }
 
@@ -106,7 +91,7 @@ static void test_answers(void **state)
         vmm v;
 
         sys_address_new(&address);
-        p = start((const char *[]){"--socket-path", address.text, "--address=10.0.2.7", NULL});
+        p = tool_start((const char *[]){"--socket-path", address.text, "--address=10.0.2.7", NULL});
         vmm_open(&v, address.text, 2, rows[i].features);
         vmm_add(&v, RECEIVE, NULL, 0, 2048);
         ask(&v, 0, header, 7);
@@ -129,7 +114,7 @@ static void test_pairs_and_enabling(void **state)
 
     (void)state;
     sys_address_new(&address);
-    p = start((const char *[]){"--socket-path", address.text, "--num-queues=4", NULL});
+    p = tool_start((const char *[]){"--socket-path", address.text, "--num-queues=4", NULL});
     vmm_open(&v, address.text, 4, VHU_DRIVER_FEATURES);
     vmm_add(&v, 2 + RECEIVE, NULL, 0, 2048);
     ask(&v, 1, HEADER, 2);
@@ -157,7 +142,7 @@ static void test_odd_frames(void **state)
 
     (void)state;
     sys_address_new(&address);
-    p = start((const char *[]){"--socket-path", address.text, NULL});
+    p = tool_start((const char *[]){"--socket-path", address.text, NULL});
     vmm_open(&v, address.text, 2, VHU_DRIVER_FEATURES);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         vmm_add(&v, TRANSMIT, nothing, sizes[i], 0);
@@ -176,20 +161,19 @@ static void test_odd_frames(void **state)
     end(p, "served requests=25 answers=16 announced=0 mtu=1500\n");
 }
 
-static int try_program(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    return program_try(NET_PROGRAM);
+    return tool_setup(NET_PROGRAM, NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_options),
-        leakcheck_test(test_answers),
-        leakcheck_test(test_pairs_and_enabling),
+        leakcheck_test(test_wrong_options), leakcheck_test(test_told_and_done),
+        leakcheck_test(test_answers),       leakcheck_test(test_pairs_and_enabling),
         leakcheck_test(test_odd_frames),
     };
 
-    return cmocka_run_group_tests(tests, try_program, NULL);
+    return cmocka_run_group_tests(tests, set_up, tool_teardown);
 }

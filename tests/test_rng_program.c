@@ -4,32 +4,15 @@
 #include <string.h>
 
 #include "support/file.h"
-#include "support/folder.h"
-#include "support/program.h"
 #include "support/sys.h"
+#include "support/tool.h"
 #include "support/vmm.h"
-
-enum { MAX_ARGS = 4 };
-
-static folder here;
-
-static program *start(const char *const *args)
-{
-    const char *all[MAX_ARGS + 2] = {RNG_PROGRAM};
-
-    for (int i = 0; i < MAX_ARGS && args[i]; i++)
-        all[1 + i] = args[i];
-    return program_start(here.path, all);
-}
 
 /* --- options --- */
 
 static void test_wrong_options(void **state)
 {
-    static const struct {
-        const char *args[MAX_ARGS];
-        const char *text;
-    } rows[] = {
+    static const struct tool_case cases[] = {
         {{NULL}, "--socket-path=PATH or --fd=N is needed"},
         {{"--socket-path=s", "--file=nowhere"}, "--file=nowhere: No such file"},
         {{"--socket-path=s", "--file=empty"}, "--file=empty: has no bytes"},
@@ -39,34 +22,19 @@ static void test_wrong_options(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        program *p = start(rows[i].args);
-
-        assert_int_equal(program_end(p), 1);
-        assert_non_null(strstr(program_text(p, PROGRAM_ERR), rows[i].text));
-        program_free(p);
-    }
+    tool_expect(cases, sizeof(cases) / sizeof(cases[0]), 1);
 }
 
 static void test_told_and_done(void **state)
 {
-    static const struct {
-        const char *args[MAX_ARGS];
-        const char *text;
-    } rows[] = {
+    static const struct tool_case cases[] = {
         {{"--print-capabilities"}, "\"type\": \"rng\""},
         {{"--help"}, "--file=FILE"},
         {{"--version"}, "vhost-user-rng 0."},
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        program *p = start(rows[i].args);
-
-        assert_int_equal(program_end(p), 0);
-        assert_non_null(strstr(program_text(p, PROGRAM_OUT), rows[i].text));
-        program_free(p);
-    }
+    tool_expect(cases, sizeof(cases) / sizeof(cases[0]), 0);
 }
 
 /* --- bytes --- */
@@ -76,10 +44,8 @@ static void end(program *p, unsigned requests, unsigned bytes)
 {
     char text[80];
 
-    program_interrupt(p);
-    assert_int_equal(program_end(p), 0);
     snprintf(text, sizeof(text), "vhost-user-rng: served requests=%u bytes=%u\n", requests, bytes);
-    assert_non_null(strstr(program_text(p, PROGRAM_OUT), text));
+    program_stop(p, text);
     program_free(p);
 }
 
@@ -100,7 +66,7 @@ static void test_bytes_of_a_file(void **state)
         vmm v;
 
         sys_address_new(&address);
-        p = start((const char *[]){"--file=word", "--socket-path", address.text, NULL});
+        p = tool_start((const char *[]){"--file=word", "--socket-path", address.text, NULL});
         vmm_open(&v, address.text, 1, features[k]);
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
             const uint8_t *bytes;
@@ -129,7 +95,7 @@ static void test_bytes_of_the_system(void **state)
 
     (void)state;
     sys_address_new(&address);
-    p = start((const char *[]){"--socket-path", address.text, NULL});
+    p = tool_start((const char *[]){"--socket-path", address.text, NULL});
     vmm_open(&v, address.text, 1, VHU_DRIVER_FEATURES);
     for (int i = 0; i < 3; i++) {
         vmm_add(&v, 0, NULL, 0, sizeof(before));
@@ -145,22 +111,14 @@ static void test_bytes_of_the_system(void **state)
     end(p, 4, 3 * sizeof(before));
 }
 
-/* --- the folder --- */
-
-static int make_folder(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    if (folder_new(&here))
+    if (tool_setup(RNG_PROGRAM, NULL))
         return -1;
-    file_write(folder_at(&here, "word").path, 0, "a word!", 7);
-    file_resize(folder_at(&here, "empty").path, 0);
-    return program_try(RNG_PROGRAM);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return folder_remove(&here);
+    file_write(folder_at(&tool_folder, "word").path, 0, "a word!", 7);
+    file_resize(folder_at(&tool_folder, "empty").path, 0);
+    return 0;
 }
 
 int main(void)
@@ -172,5 +130,5 @@ int main(void)
         leakcheck_test(test_bytes_of_the_system),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, tool_teardown);
 }

@@ -246,9 +246,7 @@ static void test_no_such_folder(void **state)
 
     (void)state;
     run_start(&run, args);
-    assert_int_equal(run_end(&run), 1);
-    assert_non_null(
-        strstr(program_text(run.program, PROGRAM_ERR), "nowhere/a: no such address or file\n"));
+    program_expect(run.program, 1, "nowhere/a: no such address or file\n");
     run_free(&run);
 }
 

@@ -103,8 +103,7 @@ program *probe_disk_start(void)
 
 void probe_disk_stop(program *disk)
 {
-    program_interrupt(disk);
-    assert_int_equal(program_end(disk), 0);
+    program_stop(disk, "");
     program_free(disk);
 }
 

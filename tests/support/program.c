@@ -2,6 +2,7 @@
 #include "support/program.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -23,6 +24,7 @@ struct program {
     uv_process_t process;
     uv_thread_t thread; /* runs the loop */
     struct output outputs[2];
+    char name[64]; /* as it begins its errors with */
 
     uv_mutex_t mutex; /* for the texts, and for what follows */
     uv_cond_t changed;
@@ -128,6 +130,14 @@ static program *prepare(void)
     return p;
 }
 
+static void set_name(program *p, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *file = slash ? slash + 1 : path;
+
+    snprintf(p->name, sizeof(p->name), "%.*s: ", (int)strcspn(file, "."), file);
+}
+
 /* A path is this process's, whatever folder, and drive, the program runs in. */
 static const char *find_file(uv_fs_t *req, const char *name)
 {
@@ -186,6 +196,7 @@ program *program_start_with(const char *folder, const char *const *args, int fd,
         assert_int_equal(r, UV_ENOENT);
         return NULL;
     }
+    set_name(p, args[0]);
     for (int i = 0; i < 2; i++)
         assert_int_equal(uv_read_start((uv_stream_t *)&p->outputs[i].pipe, on_alloc, on_read), 0);
     assert_int_equal(uv_thread_create(&p->thread, collect, p), 0);
@@ -253,6 +264,26 @@ int program_end(program *p)
 const char *program_text(const program *p, enum program_stream stream)
 {
     return p->outputs[stream].text;
+}
+
+static void expect_text(const program *p, enum program_stream stream, const char *text)
+{
+    if (!strstr(program_text(p, stream), text))
+        fail_msg("'%s' is not in\n%.4000s", text, program_text(p, stream));
+}
+
+void program_expect(program *p, int code, const char *text)
+{
+    assert_int_equal(program_end(p), code);
+    expect_text(p, code == 0 ? PROGRAM_OUT : PROGRAM_ERR, text);
+    if (code != 0)
+        expect_text(p, PROGRAM_ERR, p->name);
+}
+
+void program_stop(program *p, const char *text)
+{
+    program_interrupt(p);
+    program_expect(p, 0, text);
 }
 
 int program_id(const program *p)

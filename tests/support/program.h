@@ -42,6 +42,15 @@ int program_end(program *p);
 /* All that it has said, after its end; valid as long as `p`. */
 const char *program_text(const program *p, enum program_stream stream);
 
+/*
+ * Wait for its end, which must come with this exit code; it must have said `text`: on stdout, or if
+ * it fails on stderr, where its own name must be, too.
+ */
+void program_expect(program *p, int code, const char *text);
+
+/* Interrupt it, and expect that to be a success. */
+void program_stop(program *p, const char *text);
+
 /* It is killed, if it still runs. NULL is fine. */
 void program_free(program *p);
 

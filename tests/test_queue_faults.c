@@ -81,18 +81,6 @@ static void fault_len_wraps(rig *r, uint16_t head)
     desc_of(r, head, 1)->len = UINT32_MAX;
 }
 
-static void fault_capacity(rig *r, uint16_t head)
-{
-    (void)head;
-    r->chains[0].capacity = 2;
-}
-
-static void fault_no_capacity(rig *r, uint16_t head)
-{
-    (void)head;
-    r->chains[0].capacity = 0;
-}
-
 static void fault_too_far_ahead(rig *r, uint16_t head)
 {
     (void)head;
@@ -172,14 +160,7 @@ static void fault_table_wraps(rig *r, uint16_t head)
     r->ring.desc[head].addr = UINT64_MAX - 20;
 }
 
-enum { DIRECT, INDIRECT };
-
-static const struct {
-    void (*apply)(rig *r, uint16_t head);
-    int how;
-    uint64_t features;
-    const char *text; /* what the error must tell */
-} faults[] = {
+static const struct fault faults[] = {
     {fault_head, DIRECT, 0, "descriptor 16 is asked for, the ring has 16"},
     {fault_next, DIRECT, 0, "descriptor 16 is asked for, the ring has 16"},
     {fault_next_of_table, INDIRECT, SPLIT, "descriptor 3 is asked for, the table has 3"},
@@ -217,18 +198,7 @@ static const struct {
 static void test_faults(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < VHU__COUNT(faults); i++) {
-        rig *r = rig_new(16, faults[i].features);
-        uint16_t head = add_request(r, faults[i].how == INDIRECT);
-
-        faults[i].apply(r, head);
-        driver_ring_publish(&r->ring);
-        assert_int_equal(take(r, 1), VHU_EBROKEN_RING);
-        assert_broken(r, faults[i].text);
-        assert_int_equal(vhu_queue_base(r->queue), 0);
-        assert_int_equal(vhu_queue_in_use(r->queue), 0);
-        rig_free(r);
-    }
+    check_faults(faults, VHU__COUNT(faults));
 }
 
 /* A fault in the third of four: two come first, then the error; another start heals. */

@@ -317,26 +317,7 @@ static void fault_table_wraps(rig *r, uint16_t head)
     r->ring.packed[0].addr = UINT64_MAX - 20;
 }
 
-static void fault_capacity(rig *r, uint16_t head)
-{
-    (void)head;
-    r->chains[0].capacity = 2;
-}
-
-static void fault_no_capacity(rig *r, uint16_t head)
-{
-    (void)head;
-    r->chains[0].capacity = 0;
-}
-
-enum { DIRECT, INDIRECT };
-
-static const struct {
-    void (*apply)(rig *r, uint16_t head);
-    int how;
-    uint64_t features;
-    const char *text;
-} faults[] = {
+static const struct fault faults[] = {
     {fault_unfinished, DIRECT, PACKED, "descriptor 3 (flags 0x0) of a request is not available"},
     {fault_endless, DIRECT, PACKED, "descriptor 0 (flags 0x81) of a request is not available"},
     {fault_old, DIRECT, PACKED, "descriptor 1 (flags 0x8003) of a request is not available"},
@@ -363,18 +344,7 @@ static const struct {
 static void test_faults(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < VHU__COUNT(faults); i++) {
-        rig *r = rig_new(16, faults[i].features);
-        uint16_t head = add_request(r, faults[i].how == INDIRECT);
-
-        faults[i].apply(r, head);
-        driver_ring_publish(&r->ring);
-        assert_int_equal(take(r, 1), VHU_EBROKEN_RING);
-        assert_broken(r, faults[i].text);
-        assert_int_equal(vhu_queue_base(r->queue), r->config.base);
-        assert_int_equal(vhu_queue_in_use(r->queue), 0);
-        rig_free(r);
-    }
+    check_faults(faults, VHU__COUNT(faults));
 }
 
 /* All descriptors are out, or all but one, and the driver makes them available once more. */

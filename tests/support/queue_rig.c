@@ -112,3 +112,31 @@ void assert_broken(rig *r, const char *text)
     assert_int_equal(*used, used_before);
     assert_int_equal(*no_kick, 0);
 }
+
+void fault_capacity(rig *r, uint16_t head)
+{
+    (void)head;
+    r->chains[0].capacity = 2;
+}
+
+void fault_no_capacity(rig *r, uint16_t head)
+{
+    (void)head;
+    r->chains[0].capacity = 0;
+}
+
+void check_faults(const struct fault *faults, size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        rig *r = rig_new(16, faults[i].features);
+        uint16_t head = add_request(r, faults[i].how == INDIRECT);
+
+        faults[i].apply(r, head);
+        driver_ring_publish(&r->ring);
+        assert_int_equal(take(r, 1), VHU_EBROKEN_RING);
+        assert_broken(r, faults[i].text);
+        assert_int_equal(vhu_queue_base(r->queue), r->config.base);
+        assert_int_equal(vhu_queue_in_use(r->queue), 0);
+        rig_free(r);
+    }
+}

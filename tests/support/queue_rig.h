@@ -53,4 +53,18 @@ int take(rig *r, uint32_t n);
  */
 void assert_broken(rig *r, const char *text);
 
+/* What a driver makes of its request, in a ring of 16, or of the table that it is in. */
+enum { DIRECT, INDIRECT };
+struct fault {
+    void (*apply)(rig *r, uint16_t head);
+    int how;
+    uint64_t features;
+    const char *text; /* what the error must tell */
+};
+void check_faults(const struct fault *faults, size_t num);
+
+/* Those of any ring: fewer buffers than the request has. */
+void fault_capacity(rig *r, uint16_t head);
+void fault_no_capacity(rig *r, uint16_t head);
+
 #endif

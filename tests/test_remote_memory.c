@@ -55,6 +55,21 @@ static size_t count(const rig *r)
     return vhu_memory_count(vhu_remote_memory(r->g.remote));
 }
 
+/* By slots, and by a table. */
+static void each_way(void (*test)(rig *r))
+{
+    static const uint64_t withheld[] = {0, SLOTS};
+
+    for (size_t i = 0; i < sizeof(withheld) / sizeof(withheld[0]); i++) {
+        rig r;
+
+        open_rig(&r, withheld[i]);
+        guest_start(&r.g);
+        test(&r);
+        close_rig(&r);
+    }
+}
+
 /* Requests with their data elsewhere. */
 static void exercise_at(rig *r, uint64_t guest_addr)
 {
@@ -132,99 +147,88 @@ static void test_few_slots(void **state)
 
 /* --- what is wrong changes nothing --- */
 
+static void wrong_regions(rig *r)
+{
+    vhu_mem_region taken;
+
+    assert_int_equal(add(r, 0, 2), 0);
+    taken = region_at(r, 0, 2);
+
+    const vhu_mem_region wrong[] = {
+        {taken.guest_addr * 2, 0, taken.user_addr + 4 * PAGE, 0},
+        {UINT64_MAX - PAGE + 1, 2 * PAGE, taken.user_addr + 4 * PAGE, 0},
+        {taken.guest_addr * 2, PAGE, UINT64_MAX - 2, 0},
+        {taken.guest_addr + PAGE, PAGE, taken.user_addr + 4 * PAGE, 0},
+        {taken.guest_addr * 2, PAGE, taken.user_addr + PAGE, 0},
+        {taken.guest_addr * 2, PAGE, 0, 0},
+    };
+
+    for (size_t k = 0; k < sizeof(wrong) / sizeof(wrong[0]); k++)
+        assert_int_equal(vhu_remote_add_memory(r->g.remote, &wrong[k], vhu_shm_handle(r->more)),
+                         VHU_EINVAL);
+    /* Only the back-end knows how long the file is. */
+    taken = region_at(r, 8, 1);
+    taken.mmap_offset = UINT64_C(1) << 40;
+    assert_int_equal(vhu_remote_add_memory(r->g.remote, &taken, vhu_shm_handle(r->more)),
+                     VHU_EREFUSED);
+    assert_int_equal(take_away(r, 0, 1), VHU_ENOENT);
+    assert_int_equal(take_away(r, 1, 1), VHU_ENOENT);
+    assert_int_equal(count(r), 2);
+    exercise_at(r, region_at(r, 0, 2).guest_addr);
+    assert_int_equal(take_away(r, 0, 2), 0);
+    guest_exercise(&r->g);
+}
+
 static void test_wrong_regions(void **state)
 {
-    static const uint64_t withheld[] = {0, SLOTS};
-
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
-        rig r;
-        vhu_mem_region taken;
-
-        open_rig(&r, withheld[i]);
-        guest_start(&r.g);
-        assert_int_equal(add(&r, 0, 2), 0);
-        taken = region_at(&r, 0, 2);
-
-        const vhu_mem_region wrong[] = {
-            {taken.guest_addr * 2, 0, taken.user_addr + 4 * PAGE, 0},
-            {UINT64_MAX - PAGE + 1, 2 * PAGE, taken.user_addr + 4 * PAGE, 0},
-            {taken.guest_addr * 2, PAGE, UINT64_MAX - 2, 0},
-            {taken.guest_addr + PAGE, PAGE, taken.user_addr + 4 * PAGE, 0},
-            {taken.guest_addr * 2, PAGE, taken.user_addr + PAGE, 0},
-            {taken.guest_addr * 2, PAGE, 0, 0},
-        };
-
-        for (size_t k = 0; k < sizeof(wrong) / sizeof(wrong[0]); k++)
-            assert_int_equal(vhu_remote_add_memory(r.g.remote, &wrong[k], vhu_shm_handle(r.more)),
-                             VHU_EINVAL);
-        /* Only the back-end knows how long the file is. */
-        taken = region_at(&r, 8, 1);
-        taken.mmap_offset = UINT64_C(1) << 40;
-        assert_int_equal(vhu_remote_add_memory(r.g.remote, &taken, vhu_shm_handle(r.more)),
-                         VHU_EREFUSED);
-        assert_int_equal(take_away(&r, 0, 1), VHU_ENOENT);
-        assert_int_equal(take_away(&r, 1, 1), VHU_ENOENT);
-        assert_int_equal(count(&r), 2);
-        exercise_at(&r, region_at(&r, 0, 2).guest_addr);
-        assert_int_equal(take_away(&r, 0, 2), 0);
-        guest_exercise(&r.g);
-        close_rig(&r);
-    }
+    each_way(wrong_regions);
 }
 
 /* --- the next back-end --- */
 
-/* What came and went while nobody was connected; by slots, and as a table. */
+/* What came and went while nobody was connected. */
+static void replay(rig *r)
+{
+    assert_int_equal(add(r, 0, 2), 0);
+    assert_int_equal(add(r, 2, 2), 0);
+    exercise_at(r, region_at(r, 0, 2).guest_addr);
+    guest_kill_backend(&r->g);
+    vhu_remote_disconnect(r->g.remote);
+    assert_int_equal(take_away(r, 0, 2), 0);
+    assert_int_equal(add(r, 4, 2), 0);
+    assert_int_equal(vhu_remote_remove_memory(r->g.remote, GUEST_BASE, GUEST_SIZE), VHU_ESTATE);
+    assert_int_equal(guest_connect(&r->g), 0);
+    exercise_at(r, region_at(r, 2, 2).guest_addr);
+    exercise_at(r, region_at(r, 4, 2).guest_addr);
+    /* Otherwise than before, which the back-end would refuse if it had the old one still. */
+    assert_int_equal(add(r, 0, 1), 0);
+    exercise_at(r, region_at(r, 2, 2).guest_addr);
+}
+
 static void test_replay(void **state)
 {
-    static const uint64_t withheld[] = {0, SLOTS};
-
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
-        rig r;
-
-        open_rig(&r, withheld[i]);
-        guest_start(&r.g);
-        assert_int_equal(add(&r, 0, 2), 0);
-        assert_int_equal(add(&r, 2, 2), 0);
-        exercise_at(&r, region_at(&r, 0, 2).guest_addr);
-        guest_kill_backend(&r.g);
-        vhu_remote_disconnect(r.g.remote);
-        assert_int_equal(take_away(&r, 0, 2), 0);
-        assert_int_equal(add(&r, 4, 2), 0);
-        assert_int_equal(vhu_remote_remove_memory(r.g.remote, GUEST_BASE, GUEST_SIZE), VHU_ESTATE);
-        assert_int_equal(guest_connect(&r.g), 0);
-        exercise_at(&r, region_at(&r, 2, 2).guest_addr);
-        exercise_at(&r, region_at(&r, 4, 2).guest_addr);
-        /* Otherwise than before, which the back-end would refuse if it had the old one still. */
-        assert_int_equal(add(&r, 0, 1), 0);
-        exercise_at(&r, region_at(&r, 2, 2).guest_addr);
-        close_rig(&r);
-    }
+    each_way(replay);
 }
 
 /* A back-end may be left without any memory, and be given it again. */
+static void all_of_it(rig *r)
+{
+    guest_exercise(&r->g);
+    assert_int_equal(vhu_remote_remove_memory(r->g.remote, GUEST_BASE, GUEST_SIZE), VHU_ESTATE);
+    assert_int_equal(vhu_remote_stop(r->g.remote), 0);
+    assert_int_equal(vhu_remote_remove_memory(r->g.remote, GUEST_BASE, GUEST_SIZE), 0);
+    assert_int_equal(vhu_remote_start(r->g.remote), VHU_EFAULT);
+    assert_int_equal(guest_add_memory(&r->g), 0);
+    assert_int_equal(vhu_remote_start(r->g.remote), 0);
+    guest_exercise(&r->g);
+}
+
 static void test_all_of_it(void **state)
 {
-    static const uint64_t withheld[] = {0, SLOTS};
-
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
-        rig r;
-
-        open_rig(&r, withheld[i]);
-        guest_start(&r.g);
-        guest_exercise(&r.g);
-        assert_int_equal(vhu_remote_remove_memory(r.g.remote, GUEST_BASE, GUEST_SIZE), VHU_ESTATE);
-        assert_int_equal(vhu_remote_stop(r.g.remote), 0);
-        assert_int_equal(vhu_remote_remove_memory(r.g.remote, GUEST_BASE, GUEST_SIZE), 0);
-        assert_int_equal(vhu_remote_start(r.g.remote), VHU_EFAULT);
-        assert_int_equal(guest_add_memory(&r.g), 0);
-        assert_int_equal(vhu_remote_start(r.g.remote), 0);
-        guest_exercise(&r.g);
-        close_rig(&r);
-    }
+    each_way(all_of_it);
 }
 
 int main(int argc, char **argv)

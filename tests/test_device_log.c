@@ -148,6 +148,24 @@ static void want_used(const kit *k, area *a)
     }
 }
 
+/* Requests of ring 0, and what they have written. */
+static void expect_requests(const kit *k, area *a)
+{
+    want_data(k, a, 0);
+    want_used(k, a);
+    expect(a);
+}
+
+/* Requests of ring 0 that are done no sooner than they must. */
+static void keep_out(kit *k, area *a, uint32_t n)
+{
+    atomic_store(&k->echo.hold, true);
+    frontend_submit(&k->front.rings[0], n);
+    kit_turn(k);
+    forget(a);
+    atomic_store(&k->echo.hold, false);
+}
+
 /* --- on and off --- */
 
 /* In mid-run, and the device knows nothing of it. */
@@ -168,20 +186,12 @@ static void switched(const kit_options *options)
     expect(&a);
     assert_int_equal(set_addr(k, 0, VHU_VRING_F_LOG, USED_LOG), 0);
     kit_requests(k, 0, 3);
-    want_data(k, &a, 0);
-    want_used(k, &a);
-    expect(&a);
+    expect_requests(k, &a);
 
     /* What is out is finished, and logged, before the device agrees. */
-    atomic_store(&k->echo.hold, true);
-    frontend_submit(&k->front.rings[0], 2);
-    kit_turn(k);
-    forget(&a);
-    atomic_store(&k->echo.hold, false);
+    keep_out(k, &a, 2);
     set_logging(k, false);
-    want_data(k, &a, 0);
-    want_used(k, &a);
-    expect(&a);
+    expect_requests(k, &a);
     kit_reap(k, 0, 2);
     kit_requests(k, 0, 3);
     assert_int_equal(set_addr(k, 0, 0, 0), 0);
@@ -260,22 +270,14 @@ static void another_area(const kit_options *options)
     kit *k = logging(options, &a);
 
     area_new(&b, &k->front);
-    atomic_store(&k->echo.hold, true);
-    frontend_submit(&k->front.rings[0], 2);
-    kit_turn(k);
-    forget(&a);
-    atomic_store(&k->echo.hold, false);
+    keep_out(k, &a, 2);
     set_area(k, &b);
-    want_data(k, &a, 0);
-    want_used(k, &a);
-    expect(&a);
+    expect_requests(k, &a);
     expect(&b);
     kit_reap(k, 0, 2);
     kit_requests(k, 0, 2);
     expect(&a);
-    want_data(k, &b, 0);
-    want_used(k, &b);
-    expect(&b);
+    expect_requests(k, &b);
     vhu_shm_free(b.shm);
     finish(k, &a);
 }
@@ -340,9 +342,7 @@ static void test_with_inflight(void **state)
     assert_int_equal(frontend_set_area(&k->front, &records, handle), 0);
     forget(&a);
     kit_requests(k, 0, 3);
-    want_data(k, &a, 0);
-    want_used(k, &a);
-    expect(&a);
+    expect_requests(k, &a);
     vhu_handle_close(&handle);
     finish(k, &a);
 }
@@ -357,15 +357,9 @@ static void last_look(const kit_options *options)
     frontend *f = &k->front;
     uint32_t base;
 
-    atomic_store(&k->echo.hold, true);
-    frontend_submit(&f->rings[0], 4);
-    kit_turn(k);
-    forget(&a);
-    atomic_store(&k->echo.hold, false);
+    keep_out(k, &a, 4);
     base = frontend_base(f, 0);
-    want_data(k, &a, 0);
-    want_used(k, &a);
-    expect(&a);
+    expect_requests(k, &a);
     assert_int_equal(frontend_reap(&f->rings[0]), 4);
     for (int i = 0; i < 3; i++)
         assert_int_equal(frontend_base(f, 0), base);

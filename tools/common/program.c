@@ -325,10 +325,16 @@ static void print_ready(const struct program *program, const char *description)
     fflush(stdout); /* scripts wait for it */
 }
 
-int program_serve(struct program *program, const struct program_device *device)
+int program_serve(struct program *program, const struct program_device *device, const char *format,
+                  ...)
 {
+    char description[256];
+    va_list args;
     int rc;
 
+    va_start(args, format);
+    vsnprintf(description, sizeof description, format, args);
+    va_end(args);
     program_os_prepare();
     if (prepare_loop(program))
         return EXIT_FAILURE;
@@ -340,7 +346,7 @@ int program_serve(struct program *program, const struct program_device *device)
         if (rc)
             stop(program);
         else
-            print_ready(program, device->description);
+            print_ready(program, description);
     }
     uv_run(&program->loop, UV_RUN_DEFAULT);
     uv_loop_close(&program->loop);

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <uv.h>
 #include <vmm_vhost/uv.h>
 
@@ -65,13 +66,13 @@ struct program_device {
     bool serve_disabled; /* as in vhu_device_options */
     int (*worker_start)(void *self, unsigned worker, uv_loop_t *loop);
     void (*worker_stop)(void *self, unsigned worker);
-    const char *description; /* for the ready line */
 };
 
+/* An exit code, or to go on. */
 enum program_verdict {
-    PROGRAM_RUN,  /* go on */
-    PROGRAM_DONE, /* all that was asked for has been printed: exit with success */
-    PROGRAM_WRONG /* the message is on stderr: exit with failure */
+    PROGRAM_RUN = -1,
+    PROGRAM_DONE = EXIT_SUCCESS, /* all that was asked for has been printed */
+    PROGRAM_WRONG = EXIT_FAILURE /* the message is on stderr */
 };
 
 void program_init(struct program *program, const struct program_info *info);
@@ -80,8 +81,10 @@ void program_init(struct program *program, const struct program_info *info);
 enum program_verdict program_parse(struct program *program, const struct option_row *rows,
                                    size_t num_rows, int argc, char **argv);
 
-/* Serves until it is told to end; returns the exit code. */
-int program_serve(struct program *program, const struct program_device *device);
+/* Serves until it is told to end; the rest describes it in the ready line. Returns the exit code.
+ */
+int program_serve(struct program *program, const struct program_device *device, const char *format,
+                  ...) TOOL_PRINTF(3, 4);
 
 /* A line on stderr, led by the program's name. Any thread. */
 void program_say(const struct program *program, const char *format, ...) TOOL_PRINTF(2, 3);

@@ -99,21 +99,18 @@ static int serve(struct blk_device *device, const struct settings *settings)
 {
     const struct program_settings *common = &device->program.settings;
     const char *word;
-    char description[160];
     const int len = option_choice(cache_modes, settings->cache, &word);
 
     blk_init(&device->blk, &device->disk, settings->serial, common->num_queues);
-    snprintf(description, sizeof description,
-             "engine %s, cache %.*s, %" PRIu64 " sectors, %u queues, %u workers",
-             device->engine->name, len, word, device->disk.size / BLK_SECTOR, common->num_queues,
-             common->workers);
     const uint64_t platform = settings->iommu ? VHU_BIT(VHU_F_ACCESS_PLATFORM) : 0;
     const struct program_device program_device = {.ops = &blk_device_ops,
                                                   .features = device->blk.features | platform,
                                                   .worker_start = blk_device_worker_start,
-                                                  .worker_stop = blk_device_worker_stop,
-                                                  .description = description};
-    return program_serve(&device->program, &program_device);
+                                                  .worker_stop = blk_device_worker_stop};
+    return program_serve(&device->program, &program_device,
+                         "engine %s, cache %.*s, %" PRIu64 " sectors, %u queues, %u workers",
+                         device->engine->name, len, word, device->disk.size / BLK_SECTOR,
+                         common->num_queues, common->workers);
 }
 
 int main(int argc, char **argv)
@@ -121,17 +118,13 @@ int main(int argc, char **argv)
     static struct blk_device device;
     struct settings settings = {.serial = ""};
     char error[512];
+    enum program_verdict verdict;
     int code = EXIT_FAILURE;
 
     program_init(&device.program, &info);
-    switch (parse(&device.program, &settings, argc, argv)) {
-    case PROGRAM_WRONG:
-        return EXIT_FAILURE;
-    case PROGRAM_DONE:
-        return EXIT_SUCCESS;
-    case PROGRAM_RUN:
-        break;
-    }
+    verdict = parse(&device.program, &settings, argc, argv);
+    if (verdict != PROGRAM_RUN)
+        return (int)verdict;
     device.engine = choose_engine(&device.program, settings.engine);
     if (!device.engine)
         return EXIT_FAILURE;

@@ -209,15 +209,11 @@ static enum program_verdict parse(struct net *net, int argc, char **argv)
 
 static int serve(struct net *net)
 {
-    char description[160];
-    int code;
+    const struct program_device device = {
+        .ops = &ops, .features = VHU_BIT(F_MTU), .serve_disabled = true};
+    const int code = program_serve(&net->program, &device, "host %s, %u queues", net->address,
+                                   net->program.settings.num_queues);
 
-    snprintf(description, sizeof description, "host %s, %u queues", net->address,
-             net->program.settings.num_queues);
-    code = program_serve(&net->program, &(struct program_device){.ops = &ops,
-                                                                 .features = VHU_BIT(F_MTU),
-                                                                 .serve_disabled = true,
-                                                                 .description = description});
     if (code == EXIT_SUCCESS)
         printf("%s: served requests=%" PRIu64 " answers=%" PRIu64 " announced=%" PRIu64 " mtu=%u\n",
                info.name, net->requests, net->answers, net->announced, net->mtu);
@@ -228,18 +224,14 @@ int main(int argc, char **argv)
 {
     static struct net net = {
         .host.mac = {0x52, 0x54, 0x00, 0x76, 0x68, 0x75}, .address = "10.0.2.2", .mtu = 1500};
+    enum program_verdict verdict;
     int code = EXIT_FAILURE;
 
     program_init(&net.program, &info);
     net.program.settings.num_queues = 2;
-    switch (parse(&net, argc, argv)) {
-    case PROGRAM_WRONG:
-        return EXIT_FAILURE;
-    case PROGRAM_DONE:
-        return EXIT_SUCCESS;
-    case PROGRAM_RUN:
-        break;
-    }
+    verdict = parse(&net, argc, argv);
+    if (verdict != PROGRAM_RUN)
+        return (int)verdict;
     net.pairs = calloc(net.program.settings.num_queues / 2, sizeof *net.pairs);
     if (net.pairs)
         code = serve(&net);

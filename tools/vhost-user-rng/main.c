@@ -112,12 +112,10 @@ static int open_file(struct rng *rng)
 
 static int serve(struct rng *rng)
 {
-    char description[256];
-    int code;
+    const struct program_device device = {.ops = &ops};
+    const int code =
+        program_serve(&rng->program, &device, "bytes of %s", rng->path ? rng->path : "the system");
 
-    snprintf(description, sizeof description, "bytes of %s", rng->path ? rng->path : "the system");
-    code = program_serve(&rng->program,
-                         &(struct program_device){.ops = &ops, .description = description});
     if (code == EXIT_SUCCESS)
         printf("%s: served requests=%" PRIu64 " bytes=%" PRIu64 "\n", info.name,
                atomic_load(&rng->requests), atomic_load(&rng->bytes));
@@ -127,17 +125,13 @@ static int serve(struct rng *rng)
 int main(int argc, char **argv)
 {
     static struct rng rng;
+    enum program_verdict verdict;
     int code = EXIT_FAILURE;
 
     program_init(&rng.program, &info);
-    switch (parse(&rng, argc, argv)) {
-    case PROGRAM_WRONG:
-        return EXIT_FAILURE;
-    case PROGRAM_DONE:
-        return EXIT_SUCCESS;
-    case PROGRAM_RUN:
-        break;
-    }
+    verdict = parse(&rng, argc, argv);
+    if (verdict != PROGRAM_RUN)
+        return (int)verdict;
     if (open_file(&rng) == 0)
         code = serve(&rng);
     if (rng.file)

@@ -122,7 +122,8 @@ int uv_kit_make(uv_kit *k, const uv_kit_options *options)
     const vhu_device_options device = {.size = sizeof(device),
                                        .features = k->features & VHU_BIT(VHU_F_ACCESS_PLATFORM),
                                        .num_rings = options->rings,
-                                       .inband = options->inband};
+                                       .inband = options->inband,
+                                       .postcopy = k->postcopy};
     const vhu_uv_device_options uv = {.size = sizeof(uv),
                                       .num_workers = options->workers,
                                       .spin_us = options->spin_us,
@@ -159,20 +160,26 @@ void uv_kit_pair(uv_kit *k, uint32_t rings)
     frontend_open(&k->front, pair[1], 1, 0, rings, RING_SIZE, FRONTEND_FEATURES);
 }
 
-static uv_kit *listening(const uv_kit_options *options, int timeout_ms, uint64_t features)
+void uv_kit_listen(uv_kit *k, const uv_kit_options *options, int timeout_ms)
 {
     const vhu_conn_options conn = {.size = sizeof(conn), .timeout_ms = timeout_ms};
     const vhu_listener_options o = {.size = sizeof(o), .connection = &conn};
-    uv_kit *k = uv_kit_bare(options);
     vhu_listener *listener;
 
-    k->features = features;
     assert_int_equal(vhu_listener_new(&listener, k->address.text, &o), 0);
     assert_int_equal(uv_kit_make(k, options), 0);
     assert_int_equal(vhu_uv_device_listen(k->device, &listener), 0);
     assert_null(listener);
     frontend_open(&k->front, uv_kit_dial(k), options->regions ? options->regions : 1,
-                  options->spare, options->rings, RING_SIZE, FRONTEND_FEATURES | features);
+                  options->spare, options->rings, RING_SIZE, FRONTEND_FEATURES | k->features);
+}
+
+static uv_kit *listening(const uv_kit_options *options, int timeout_ms, uint64_t features)
+{
+    uv_kit *k = uv_kit_bare(options);
+
+    k->features = features;
+    uv_kit_listen(k, options, timeout_ms);
     return k;
 }
 

@@ -30,6 +30,7 @@ typedef struct uv_kit {
     void (*on_connected)(struct uv_kit *k);
     void (*on_disconnected)(struct uv_kit *k);
     /* Workers. */
+    bool postcopy; /* it is offered */
     unsigned workers;
     unsigned failing; /* worker_start of this one fails; 0: of none, else number + 1 */
     atomic_uint started;
@@ -53,6 +54,7 @@ typedef struct uv_kit_options {
 uv_kit *uv_kit_bare(const uv_kit_options *options);
 int uv_kit_make(uv_kit *k, const uv_kit_options *options);
 /* A device that listens, and a front-end connected to it. */
+void uv_kit_listen(uv_kit *k, const uv_kit_options *options, int timeout_ms);
 uv_kit *uv_kit_new(const uv_kit_options *options, int timeout_ms);
 uv_kit *uv_kit_featured(const uv_kit_options *options, uint64_t features);
 /* The same with rings running. */

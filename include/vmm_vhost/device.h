@@ -129,12 +129,19 @@ typedef struct vhu_device_options {
      * of such a driver does not start where it would be big-endian.
      */
     bool cross_endian;
+    /*
+     * Offer postcopy migration (protocol feature PAGEFAULT) if the system lets this process
+     * (Linux, userfaultfd) and there is an executor: its workers may have to wait for pages of the
+     * guest's in the midst of anything, until the front-end has brought them or has gone.
+     */
+    bool postcopy;
 } vhu_device_options;
 
 /* What the connection's thread may have to wait for besides the connection. */
 typedef enum vhu_device_wait {
     VHU_DEVICE_STATE,   /* the pipe that the state goes over */
     VHU_DEVICE_CHANNEL, /* the back channel: what the front-end has not read, or not answered */
+    VHU_DEVICE_LIFE,    /* whether the front-end is there still, while nothing is received */
     VHU_DEVICE_WAITS
 } vhu_device_wait;
 

@@ -63,7 +63,7 @@ static bool is_ready(const vhu_ring *ring)
 {
     return ring->started && ring->has_addr && ring->num != 0 &&
            (ring->enabled || ring->device->options.serve_disabled) &&
-           vhu_memory_count(ring->device->memory) > 0;
+           vhu_memory_count(ring->device->memory) > 0 && !ring->device->postcopy.unmapped;
 }
 
 /*
@@ -82,7 +82,7 @@ static vhu__inflight *choose_inflight(vhu_ring *ring)
     return NULL;
 }
 
-static int start_queue(vhu_ring *ring)
+int vhu__ring_start_queue(vhu_ring *ring)
 {
     const vhu_queue_config config = {
         .size = sizeof(config),
@@ -113,7 +113,9 @@ int vhu__ring_start(vhu_ring *ring)
     /* Its requests would change what has been saved, or use what has not been loaded yet. */
     if (ring->device->transfer)
         return VHU_ESTATE;
-    r = start_queue(ring);
+    /* Some of it may be missing, and only workers can wait for that. */
+    ring->late = atomic_load_explicit(&ring->device->postcopy.listening, memory_order_relaxed);
+    r = ring->late ? 0 : vhu__ring_start_queue(ring);
     if (r == VHU_EAGAIN) {
         vhu__ring_defer(ring);
         return 0;
@@ -125,19 +127,21 @@ int vhu__ring_start(vhu_ring *ring)
     return r;
 }
 
+void vhu__ring_report_start(vhu_ring *ring, int error)
+{
+    vhu__device_log(ring->device, VHU_LOG_ERROR, "ring %u does not start: %s", ring->index,
+                    vhu_strerror(error));
+    vhu__ring_signal(ring, VHU_VRING_ERR);
+}
+
 void vhu__device_start_rings(vhu_device *device, uint32_t first, uint32_t count)
 {
     for (uint32_t i = first; i < first + count; i++) {
         vhu_ring *ring = &device->rings[i];
-        int r;
+        int r = vhu__ring_phase(ring) == VHU__PARKED ? vhu__ring_start(ring) : 0;
 
-        if (vhu__ring_phase(ring) != VHU__PARKED)
-            continue;
-        r = vhu__ring_start(ring);
-        if (r == 0)
-            continue;
-        vhu__device_log(device, VHU_LOG_ERROR, "ring %u does not start: %s", i, vhu_strerror(r));
-        vhu__ring_signal(ring, VHU_VRING_ERR);
+        if (r < 0)
+            vhu__ring_report_start(ring, r);
     }
 }
 
@@ -159,6 +163,7 @@ int vhu__device_submit(vhu_device *device, const vhu__change *change)
         return conclude(device, change);
     device->change = *change;
     device->waiting = true;
+    vhu__device_watch_life(device, true);
     return VHU_EPENDING;
 }
 
@@ -237,6 +242,9 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
     device->executor_arg = executor_arg;
     device->transfer_result = VHU_ESTATE;
     atomic_init(&device->unsaid, false);
+    device->postcopy.userfault = device->postcopy.life = VHU_NO_HANDLE;
+    atomic_init(&device->postcopy.listening, false);
+    atomic_init(&device->postcopy.lost, false);
     for (size_t i = 0; i < VHU_DEVICE_WAITS; i++)
         device->also[i].handle = VHU_NO_HANDLE;
     device->backend_ops = vhu__device_ops;
@@ -254,6 +262,8 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
     if (!device->ops.get_shared_object || !can_watch(device))
         device->backend_ops.get_shared_object = NULL;
     device->options.shmem = NULL;
+    if (!vhu__device_can_postcopy(device))
+        device->backend_ops.postcopy_advise = NULL;
     r = vhu_memory_new(&device->memory);
     if (r == 0 && (device->options.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)))
         r = vhu__iotlb_new(&device->iotlb);
@@ -309,10 +319,12 @@ int vhu_device_disconnect(vhu_device *device, void (*done)(void *arg), void *arg
         return VHU_ESTATE;
     /* Its arguments go with the server. */
     device->waiting = false;
+    vhu__device_watch_life(device, false);
     vhu__device_state_forget(device);
     vhu_backend_server_free(device->server);
     device->server = NULL;
     vhu__device_close_channel(device);
+    vhu__device_lose_pages(device);
     device->leaving = true;
     device->left = done;
     device->left_arg = arg;
@@ -333,6 +345,7 @@ static void leave(vhu_device *device)
     device->features = 0;
     device->inband = false;
     device->status = 0;
+    vhu__device_postcopy_forget(device);
     device->leaving = false;
     if (device->left)
         device->left(device->left_arg);
@@ -347,8 +360,10 @@ void vhu_device_settle(vhu_device *device)
             leave(device);
     } else if (device->waiting && vhu__device_all_parked(device, change.first, change.count)) {
         device->waiting = false;
+        vhu__device_watch_life(device, false);
         vhu_backend_server_complete(device->server, conclude(device, &change));
     }
+    vhu__device_postcopy_settle(device);
     if (device->server)
         vhu__device_ask(device);
     vhu__device_state_settle(device);

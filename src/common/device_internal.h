@@ -68,6 +68,7 @@ struct vhu_ring {
     bool big_endian; /* the guest, as far as that matters: without VERSION_1 */
     bool started;    /* SET_VRING_KICK came; until GET_VRING_BASE */
     bool enabled;
+    bool late; /* its queue is for the worker to start */
 
     /* The worker's own. */
     bool live;    /* between ring_started and ring_parked */
@@ -91,6 +92,7 @@ typedef struct vhu__change {
     const vhu_inflight_area *inflight;
     const vhu_log_area *log;
     const vhu_iotlb_msg *iotlb;
+    vhu_mem_region *placed; /* the regions, if the front-end is to know where they are */
     uint32_t *base;
 } vhu__change;
 
@@ -101,6 +103,15 @@ typedef struct vhu__question {
     vhu_device_answer answer;
     void *arg;
 } vhu__question;
+
+/* See device_postcopy.c. */
+typedef struct vhu__postcopy {
+    vhu_handle userfault;  /* VHU_NO_HANDLE: none was asked for */
+    vhu_handle life;       /* of the connection, while it is watched */
+    bool unmapped;         /* the front-end does not know yet where memory is: no ring may run */
+    atomic_bool listening; /* pages may be missing */
+    atomic_bool lost;      /* and nobody brings them any more */
+} vhu__postcopy;
 
 struct vhu_device {
     vhu_device_options options;
@@ -133,6 +144,7 @@ struct vhu_device {
     uint32_t num_questions;
     vhu__question questions[VHU_MAX_CALLS];
     vhu_shmem_config shmem;
+    vhu__postcopy postcopy;
     vhu__transfer *transfer; /* of the state; NULL: none is under way */
     int transfer_result;     /* of the last one */
     bool checking;           /* the front-end waits for it */
@@ -175,6 +187,9 @@ int vhu__log_track(vhu_ring *ring);
 
 /* On the worker: tell the front-end that pages were logged. */
 void vhu__log_tell(vhu_ring *ring);
+/* Start the queue of a ring: on the connection's thread or, of a late one, on its worker. */
+int vhu__ring_start_queue(vhu_ring *ring);
+void vhu__ring_report_start(vhu_ring *ring, int error);
 
 /* Start what is parked and ready; one that does not start is reported. */
 void vhu__device_start_rings(vhu_device *device, uint32_t first, uint32_t count);
@@ -213,6 +228,21 @@ void vhu__device_state_forget(vhu_device *device);
 int vhu__device_set_state_fd(void *self, const vhu_device_state *state, vhu_handle *handle,
                              vhu_handle *reply);
 int vhu__device_check_state(void *self);
+
+/* Postcopy: whether it can be; tell where regions are; its end, while rings run and after that. */
+bool vhu__device_can_postcopy(const vhu_device *device);
+void vhu__device_place(vhu_device *device, vhu_mem_region *regions, size_t n);
+void vhu__device_lose_pages(vhu_device *device);
+void vhu__device_watch_life(vhu_device *device, bool watch);
+void vhu__device_postcopy_settle(vhu_device *device);
+void vhu__device_postcopy_forget(vhu_device *device);
+int vhu__device_postcopy_advise(void *self, vhu_handle *uffd);
+int vhu__device_postcopy_listen(void *self);
+int vhu__device_postcopy_mapped(void *self);
+int vhu__device_postcopy_end(void *self);
+
+/* On the worker: have all that is to be read there. How many of the chains can be used. */
+uint32_t vhu__ring_await_pages(vhu_ring *ring, const vhu_chain *chains, uint32_t n);
 
 /* --- the back channel --- */
 

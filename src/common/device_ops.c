@@ -41,6 +41,8 @@ static int apply_table(vhu_device *device, const vhu__change *c)
 
     for (size_t i = 0; i < c->num_regions; i++)
         log_memory(device, "replaced", &c->regions[i], r);
+    if (r == 0 && c->placed)
+        vhu__device_place(device, c->placed, c->num_regions);
     return r;
 }
 
@@ -48,7 +50,10 @@ static int apply_add(vhu_device *device, const vhu__change *c)
 {
     int r = vhu_memory_add(device->memory, c->regions, c->handles);
 
-    return log_memory(device, "added", c->regions, r);
+    log_memory(device, "added", c->regions, r);
+    if (r == 0 && c->placed)
+        vhu__device_place(device, c->placed, 1);
+    return r;
 }
 
 static int apply_remove(vhu_device *device, const vhu__change *c)
@@ -233,17 +238,27 @@ static int reset_device(void *self)
     return change_all(self, (vhu__change){.apply = apply_reset_device});
 }
 
+/* In postcopy the front-end is told where its memory is. */
+static vhu_mem_region *placed(const vhu_device *device, vhu_mem_region *regions)
+{
+    return atomic_load_explicit(&device->postcopy.listening, memory_order_relaxed) ? regions : NULL;
+}
+
 static int set_mem_table(void *self, vhu_mem_region *regions, size_t n, vhu_handle *handles)
 {
-    return change_all(
-        self, (vhu__change){
-                  .apply = apply_table, .regions = regions, .num_regions = n, .handles = handles});
+    return change_all(self, (vhu__change){.apply = apply_table,
+                                          .regions = regions,
+                                          .num_regions = n,
+                                          .handles = handles,
+                                          .placed = placed(self, regions)});
 }
 
 static int add_mem_reg(void *self, vhu_mem_region *region, vhu_handle *handle)
 {
-    return change_all(self,
-                      (vhu__change){.apply = apply_add, .regions = region, .handles = handle});
+    return change_all(self, (vhu__change){.apply = apply_add,
+                                          .regions = region,
+                                          .handles = handle,
+                                          .placed = placed(self, region)});
 }
 
 static int rem_mem_reg(void *self, const vhu_mem_region *region)
@@ -400,6 +415,10 @@ const vhu_backend_ops vhu__device_ops = {
     .set_backend_channel = set_backend_channel,
     .iotlb_msg = vhu__device_iotlb_msg,
     .set_vring_endian = set_vring_endian,
+    .postcopy_advise = vhu__device_postcopy_advise,
+    .postcopy_listen = vhu__device_postcopy_listen,
+    .postcopy_mapped = vhu__device_postcopy_mapped,
+    .postcopy_end = vhu__device_postcopy_end,
     .get_inflight_fd = get_inflight_fd,
     .set_inflight_fd = set_inflight_fd,
     .reset_device = reset_device,

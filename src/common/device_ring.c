@@ -149,7 +149,8 @@ static void park(vhu_ring *ring)
         vhu__log_tell(ring);
         ring->live = false;
     }
-    ring->base = vhu_queue_base(ring->queue);
+    if (vhu_queue_is_running(ring->queue))
+        ring->base = vhu_queue_base(ring->queue);
     vhu_queue_stop(ring->queue);
     atomic_store_explicit(&ring->phase, VHU__PARKED, memory_order_release);
     if (device->executor.num_workers > 0)
@@ -171,6 +172,16 @@ static bool serve(vhu_ring *ring)
         return false;
     device->ops.handle_ring(device->self, ring);
     return !ring->stalled;
+}
+
+/* In the place of the connection's thread. */
+static void start_late(vhu_ring *ring)
+{
+    int r = ring->late ? vhu__ring_start_queue(ring) : 0;
+
+    ring->late = false;
+    if (r < 0)
+        vhu__ring_report_start(ring, r);
 }
 
 /*
@@ -198,6 +209,7 @@ bool vhu__ring_step(vhu_ring *ring)
     case VHU__PARKED:
         return false;
     case VHU__STARTING:
+        start_late(ring);
         begin(ring);
         /* It may have been asked to stop meanwhile. */
         atomic_compare_exchange_strong_explicit(&ring->phase, &starting, VHU__RUNNING,
@@ -351,11 +363,14 @@ uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n)
         vhu__ring_await(ring);
     /* Requests before the one that broke the ring are returned first. */
     report_if_broken(ring);
-    if (r > 0) {
-        ring->quiet = true;
-        ring->stalled = false;
-    }
-    return r > 0 ? (uint32_t)r : 0;
+    if (r <= 0)
+        return 0;
+    ring->quiet = true;
+    ring->stalled = false;
+    if (vhu__unlikely(
+            atomic_load_explicit(&ring->device->postcopy.listening, memory_order_relaxed)))
+        return vhu__ring_await_pages(ring, chains, (uint32_t)r);
+    return (uint32_t)r;
 }
 
 void vhu_ring_complete(vhu_ring *ring, const vhu_chain *chains, uint32_t n)

@@ -169,6 +169,15 @@ int vhu_memory_replace(vhu_memory *memory, const vhu_mem_region *regions, size_t
     return r;
 }
 
+bool vhu__memory_map(const vhu_memory *memory, size_t i, void **base, size_t *len)
+{
+    if (i >= memory->n)
+        return false;
+    *base = memory->slots[i].map.base;
+    *len = memory->slots[i].map.len;
+    return true;
+}
+
 size_t vhu_memory_count(const vhu_memory *memory)
 {
     return memory->n;

@@ -52,4 +52,7 @@ uint64_t vhu__memory_look_user(const vhu_memory *memory, vhu__window *window, ui
 /* Memory without regions, for good. */
 const vhu_memory *vhu__memory_none(void);
 
+/* The map of a region, in the order of their addresses; false if there are no more. */
+bool vhu__memory_map(const vhu_memory *memory, size_t i, void **base, size_t *len);
+
 #endif

@@ -96,4 +96,22 @@ vhu_handle os_pipe_wait_handle(os_pipe *pipe);
 /* Its peer sees the end, behind what was written. NULL is fine. */
 void os_pipe_free(os_pipe *pipe);
 
+/* --- userfault: pages that another process brings when they are missed; Linux --- */
+
+/*
+ * What that process hears of them by, *out, is VHU_NO_HANDLE if it fails: VHU_ENOSYS, VHU_EPERM,
+ * VHU_EMFILE.
+ */
+int os_userfault_new(vhu_handle *out);
+
+/*
+ * Of a whole map: from now on whoever misses a page waits until it is brought; or does not any
+ * more, and who waits gets an empty page. To add a map once more changes nothing.
+ */
+int os_userfault_add(vhu_handle handle, void *base, size_t len);
+void os_userfault_remove(vhu_handle handle, void *base, size_t len);
+
+/* Of a connection with that process: VHU_EAGAIN: quiet; 0: it has sent more; VHU_EDISCONNECT. */
+int os_userfault_look(vhu_handle connection);
+
 #endif

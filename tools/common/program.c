@@ -246,6 +246,7 @@ static int start_device(struct program *program, const struct program_device *de
                                         .num_rings = settings->num_queues,
                                         .inband = settings->inband,
                                         .serve_disabled = device->serve_disabled,
+                                        .postcopy = true,
                                         .log = on_log,
                                         .log_arg = program};
     const vhu_uv_device_options uv_options = {.size = sizeof uv_options,

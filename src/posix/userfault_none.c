@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "os.h"
+
+int os_userfault_new(vhu_handle *out)
+{
+    *out = VHU_NO_HANDLE;
+    return VHU_ENOSYS;
+}
+
+int os_userfault_add(vhu_handle handle, void *base, size_t len)
+{
+    (void)handle;
+    (void)base;
+    (void)len;
+    return VHU_ENOSYS;
+}
+
+void os_userfault_remove(vhu_handle handle, void *base, size_t len)
+{
+    (void)handle;
+    (void)base;
+    (void)len;
+}
+
+int os_userfault_look(vhu_handle connection)
+{
+    (void)connection;
+    return 0;
+}

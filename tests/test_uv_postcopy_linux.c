@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Postcopy: a device on its workers in memory whose pages are missing, and a front-end that brings
+ * them, or does not. Where the system does not let us, that is all that is tested.
+ */
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "os.h"
+#include "test_uv_device_fixture.h"
+
+#define PROTOCOL (FRONTEND_PROTOCOL | VHU_BIT(VHU_PF_PAGEFAULT))
+
+enum { PAGE = 4096, REQUESTS = 6 };
+
+static uv_kit *new_kit(bool postcopy)
+{
+    const uv_kit_options one_ring = {.workers = 1, .rings = 1};
+    uv_kit *k = uv_kit_bare(&one_ring);
+
+    k->postcopy = postcopy;
+    uv_kit_listen(k, &one_ring, 0);
+    return k;
+}
+
+/* --- what the front-end knows and holds back --- */
+
+static struct {
+    uv_kit *k;
+    int uffd;
+    int memory;
+    uint64_t base; /* where the device has it */
+    uint64_t size;
+    uint8_t *kept; /* what is to be brought */
+    uv_thread_t thread;
+    vhu_event *stop;
+    unsigned brought;
+} t;
+
+/* A page goes out of the memory that both share. */
+static void hide(uint64_t offset, uint64_t len)
+{
+    const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+    assert_int_equal(pread(t.memory, t.kept + offset, len, (off_t)offset), len);
+    assert_int_equal(fallocate(t.memory, mode, (off_t)offset, (off_t)len), 0);
+}
+
+/* On the front-end's thread for that. */
+static void bring(void *arg)
+{
+    struct pollfd p[] = {{.fd = t.uffd, .events = POLLIN},
+                         {.fd = vhu_event_wait_handle(t.stop), .events = POLLIN}};
+    struct uffd_msg m;
+
+    (void)arg;
+    while (poll(p, 2, -1) > 0 && !p[1].revents) {
+        struct uffdio_range range = {.len = PAGE};
+        uint64_t offset;
+
+        if (read(t.uffd, &m, sizeof(m)) != sizeof(m) || m.event != UFFD_EVENT_PAGEFAULT)
+            continue;
+        range.start = m.arg.pagefault.address & ~(uint64_t)(PAGE - 1);
+        offset = range.start - t.base;
+        if (pwrite(t.memory, t.kept + offset, PAGE, (off_t)offset) != PAGE)
+            continue;
+        t.brought++;
+        ioctl(t.uffd, UFFDIO_WAKE, &range);
+    }
+}
+
+static void start_bringing(void)
+{
+    t.brought = 0;
+    t.stop = frontend_event_new();
+    assert_int_equal(uv_thread_create(&t.thread, bring, NULL), 0);
+}
+
+static void stop_bringing(void)
+{
+    vhu_event_signal(t.stop);
+    assert_int_equal(uv_thread_join(&t.thread), 0);
+    vhu_event_free(t.stop);
+}
+
+/* --- the front-end's messages --- */
+
+static int64_t ask(uint32_t request)
+{
+    return frontend_request(&t.k->front, request, NULL, 0, NULL, 0);
+}
+
+static int advise(void)
+{
+    frontend *f = &t.k->front;
+
+    frontend_send(f, VHU_REQ_POSTCOPY_ADVISE, 0, NULL, 0, NULL, 0);
+    assert_int_equal(frontend_recv(f, VHU_REQ_POSTCOPY_ADVISE, NULL, 0), 0);
+    assert_int_equal(f->reply.num_handles, 1);
+    f->reply.num_handles = 0;
+    return f->reply.handle;
+}
+
+/* The only region, by a table or as a slot: answered with its address. */
+static void share(bool by_table)
+{
+    struct {
+        uint64_t head; /* their number, or nothing */
+        vhu_mem_region region;
+    } m = {.head = by_table, .region = t.k->front.memory.regions[0]}, answer;
+    const uint32_t request = by_table ? VHU_REQ_SET_MEM_TABLE : VHU_REQ_ADD_MEM_REG;
+    const uint64_t zero = 0;
+
+    frontend_send(&t.k->front, request, 0, &m, sizeof(m), &t.memory, 1);
+    assert_int_equal(frontend_recv(&t.k->front, request, &answer, sizeof(answer)), sizeof(answer));
+    t.base = answer.region.user_addr;
+    assert_int_equal(t.base % PAGE, 0);
+    assert_int_not_equal(t.base, m.region.user_addr);
+    answer.region.user_addr = m.region.user_addr;
+    assert_memory_equal(&answer, &m, sizeof(m));
+    assert_int_equal(frontend_request(&t.k->front, request, &zero, sizeof(zero), NULL, 0), 0);
+}
+
+static void set_up(bool by_table)
+{
+    frontend *f;
+
+    t.k = new_kit(true);
+    f = &t.k->front;
+    t.memory = driver_memory_handle(&f->memory);
+    t.size = f->memory.size;
+    t.kept = calloc(1, t.size);
+    assert_non_null(t.kept);
+    frontend_handshake(f, PROTOCOL);
+    t.uffd = advise();
+    assert_int_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
+    assert_int_equal(frontend_set(f, VHU_REQ_SET_FEATURES, f->features), 0);
+    share(by_table);
+}
+
+static void tear_down(void)
+{
+    uv_kit_free(t.k);
+    close(t.uffd);
+    free(t.kept);
+}
+
+static unsigned completed(void)
+{
+    return atomic_load(&t.k->echo.rings[0].completed);
+}
+
+/* --- pages come --- */
+
+/* From the first look at the ring on. */
+static void test_pages_come(void **state)
+{
+    (void)state;
+    for (int by_table = 0; by_table <= 1; by_table++) {
+        set_up(by_table);
+        assert_int_equal(frontend_submit(&t.k->front.rings[0], REQUESTS), REQUESTS);
+        hide(0, t.size);
+        start_bringing();
+        frontend_start_ring(&t.k->front, 0, 0);
+        uv_kit_until(t.k, completed() == REQUESTS);
+        /* Also while it stops. */
+        assert_int_equal(frontend_stop_ring(&t.k->front, 0), REQUESTS);
+        stop_bringing();
+        assert_in_range(t.brought, 2, t.size / PAGE);
+        assert_int_equal(frontend_reap(&t.k->front.rings[0]), REQUESTS);
+        assert_int_equal(ask(VHU_REQ_POSTCOPY_END), 0);
+        /* Nothing is missed any more, and memory is as ever. */
+        hide(t.size - PAGE, PAGE);
+        frontend_start_ring(&t.k->front, 0, REQUESTS);
+        uv_kit_requests(t.k, 0, REQUESTS);
+        tear_down();
+    }
+}
+
+/* A ring runs on at the end of the migration, and gets more memory. */
+static void test_end_while_running(void **state)
+{
+    (void)state;
+    set_up(false);
+    frontend_start_ring(&t.k->front, 0, 0);
+    uv_kit_requests(t.k, 0, REQUESTS);
+    assert_int_equal(ask(VHU_REQ_POSTCOPY_END), 0);
+    uv_kit_requests(t.k, 0, REQUESTS);
+    assert_int_equal(frontend_region(&t.k->front, VHU_REQ_REM_MEM_REG, 0), 0);
+    assert_int_equal(frontend_region(&t.k->front, VHU_REQ_ADD_MEM_REG, 0), 0);
+    uv_kit_requests(t.k, 0, REQUESTS);
+    tear_down();
+}
+
+/* --- nobody brings them --- */
+
+static void wait_for_fault(void)
+{
+    struct pollfd p = {.fd = t.uffd, .events = POLLIN};
+
+    uv_kit_until(t.k, poll(&p, 1, 0) > 0);
+}
+
+/* The page with what requests say, or all of it. */
+static void hide_some(bool all)
+{
+    uint64_t data = t.k->front.rings[0].data - t.k->front.memory.regions[0].guest_addr;
+
+    if (all)
+        hide(0, t.size);
+    else
+        hide(data / PAGE * PAGE, PAGE);
+}
+
+/*
+ * Workers go on when the front-end goes, also while one of its requests waits for them. The device
+ * gets none of the requests whose pages have not come, and the next front-end has all of it.
+ */
+static void test_front_end_goes(void **state)
+{
+    const vhu_vring_state ring = {.index = 0};
+
+    (void)state;
+    for (int way = 0; way < 4; way++) {
+        const bool asks = way % 2;
+
+        set_up(true);
+        assert_int_equal(frontend_submit(&t.k->front.rings[0], REQUESTS), REQUESTS);
+        hide_some(way / 2);
+        frontend_start_ring(&t.k->front, 0, 0);
+        wait_for_fault();
+        if (asks)
+            frontend_send(&t.k->front, VHU_REQ_GET_VRING_BASE, 0, &ring, sizeof(ring), NULL, 0);
+        test_loop_pause(&t.k->loop, 10);
+        assert_int_equal(t.k->disconnected, 0);
+        frontend_call_again(&t.k->front, uv_kit_dial(t.k));
+        frontend_handshake(&t.k->front, PROTOCOL);
+        assert_int_equal(t.k->disconnected, 1);
+        assert_int_equal(atomic_load(&t.k->echo.rings[0].taken), 0);
+        tear_down();
+    }
+}
+
+/* --- out of order --- */
+
+static void test_out_of_order(void **state)
+{
+    frontend *f;
+    int uffd;
+
+    (void)state;
+    t.k = new_kit(true);
+    f = &t.k->front;
+    frontend_handshake(f, PROTOCOL);
+    assert_int_not_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
+    assert_int_not_equal(ask(VHU_REQ_POSTCOPY_END), 0);
+    frontend_share(f, 1);
+    t.uffd = advise();
+    /* Memory that is there already has no place in it. */
+    assert_int_not_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
+    assert_int_equal(frontend_region(f, VHU_REQ_REM_MEM_REG, 0), 0);
+    assert_int_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
+    frontend_call_again(f, uv_kit_dial(t.k));
+    close(t.uffd);
+    /* Nothing of that is known to the next; who is advised twice has the second. */
+    frontend_handshake(f, PROTOCOL);
+    assert_int_not_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
+    uffd = advise();
+    t.uffd = advise();
+    close(uffd);
+    close(t.uffd);
+    assert_int_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
+    assert_int_equal(ask(VHU_REQ_POSTCOPY_END), 0);
+    assert_int_not_equal(ask(VHU_REQ_POSTCOPY_END), 0);
+    frontend_share(f, 1);
+    frontend_start_ring(f, 0, 0);
+    uv_kit_requests(t.k, 0, REQUESTS);
+    uv_kit_free(t.k);
+}
+
+/* No ring runs before the front-end knows where the memory is. */
+static void test_not_mapped_yet(void **state)
+{
+    const uint64_t zero = 0;
+    vhu_mem_region answer[2];
+    frontend *f;
+
+    (void)state;
+    t.k = new_kit(true);
+    f = &t.k->front;
+    frontend_handshake(f, PROTOCOL);
+    t.uffd = advise();
+    assert_int_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
+    assert_int_equal(frontend_set(f, VHU_REQ_SET_FEATURES, f->features), 0);
+    frontend_submit(&f->rings[0], REQUESTS);
+    f->acks = false;
+    frontend_region(f, VHU_REQ_ADD_MEM_REG, 0);
+    assert_int_equal(frontend_recv(f, VHU_REQ_ADD_MEM_REG, answer, sizeof(answer)), 40);
+    f->acks = true;
+    frontend_start_ring(f, 0, 0);
+    test_loop_pause(&t.k->loop, 10);
+    assert_int_equal(atomic_load(&t.k->echo.rings[0].started), 0);
+    assert_int_equal(frontend_request(f, VHU_REQ_ADD_MEM_REG, &zero, sizeof(zero), NULL, 0), 0);
+    uv_kit_until(t.k, completed() == REQUESTS);
+    assert_int_equal(frontend_reap(&f->rings[0]), REQUESTS);
+    uv_kit_free(t.k);
+    close(t.uffd);
+}
+
+/* --- who offers it --- */
+
+static bool is_offered(bool postcopy)
+{
+    uv_kit *k = new_kit(postcopy);
+    uint64_t features = frontend_get(&k->front, VHU_REQ_GET_PROTOCOL_FEATURES);
+    uv_kit_free(k);
+    return features & VHU_BIT(VHU_PF_PAGEFAULT);
+}
+
+static void test_offer(void **state)
+{
+    vhu_handle userfault;
+    int r = os_userfault_new(&userfault);
+
+    (void)state;
+    vhu_handle_close(&userfault);
+    assert_false(is_offered(false));
+    assert_int_equal(is_offered(true), r == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        leakcheck_test(test_pages_come),     leakcheck_test(test_end_while_running),
+        leakcheck_test(test_front_end_goes), leakcheck_test(test_out_of_order),
+        leakcheck_test(test_not_mapped_yet),
+    };
+    const struct CMUnitTest everywhere[] = {leakcheck_test(test_offer)};
+    vhu_handle userfault;
+    int failed = 0;
+
+    if (os_userfault_new(&userfault) == 0)
+        failed = cmocka_run_group_tests(tests, test_loop_setup, NULL);
+    vhu_handle_close(&userfault);
+    return failed + cmocka_run_group_tests(everywhere, test_loop_setup, NULL);
+}

@@ -131,8 +131,9 @@ typedef struct vhu_device_options {
     bool cross_endian;
     /*
      * Offer postcopy migration (protocol feature PAGEFAULT) if the system lets this process
-     * (Linux, userfaultfd) and there is an executor: its workers may have to wait for pages of the
-     * guest's in the midst of anything, until the front-end has brought them or has gone.
+     * (Linux, userfaultfd), there is an executor, and no ACCESS_PLATFORM: its workers may have to
+     * wait for pages of the guest's in the midst of anything, until the front-end has brought them
+     * or has gone.
      */
     bool postcopy;
 } vhu_device_options;

@@ -217,33 +217,79 @@ static void hide_some(bool all)
         hide(data / PAGE * PAGE, PAGE);
 }
 
-/*
- * Workers go on when the front-end goes, also while one of its requests waits for them. The device
- * gets none of the requests whose pages have not come, and the next front-end has all of it.
- */
-static void test_front_end_goes(void **state)
+/* The worker waits for a page; `asks` requests, of which the first wants the ring parked, too. */
+static void get_stuck(bool all, unsigned asks)
 {
     const vhu_vring_state ring = {.index = 0};
 
-    (void)state;
-    for (int way = 0; way < 4; way++) {
-        const bool asks = way % 2;
-
-        set_up(true);
-        assert_int_equal(frontend_submit(&t.k->front.rings[0], REQUESTS), REQUESTS);
-        hide_some(way / 2);
-        frontend_start_ring(&t.k->front, 0, 0);
-        wait_for_fault();
-        if (asks)
-            frontend_send(&t.k->front, VHU_REQ_GET_VRING_BASE, 0, &ring, sizeof(ring), NULL, 0);
+    set_up(true);
+    assert_int_equal(frontend_submit(&t.k->front.rings[0], REQUESTS), REQUESTS);
+    hide_some(all);
+    frontend_start_ring(&t.k->front, 0, 0);
+    wait_for_fault();
+    for (unsigned i = 0; i < asks; i++) {
         test_loop_pause(&t.k->loop, 10);
-        assert_int_equal(t.k->disconnected, 0);
+        frontend_send(&t.k->front, VHU_REQ_GET_VRING_BASE, 0, &ring, sizeof(ring), NULL, 0);
+    }
+    test_loop_pause(&t.k->loop, 10);
+    assert_int_equal(t.k->disconnected, 0);
+}
+
+/*
+ * Workers go on when the front-end goes, also while one of its requests waits for them, with more
+ * behind it. The device gets none of the requests whose pages have not come, and the next front-end
+ * has all of it.
+ */
+static void test_front_end_goes(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 6; way++) {
+        get_stuck(way / 3, way % 3);
         frontend_call_again(&t.k->front, uv_kit_dial(t.k));
         frontend_handshake(&t.k->front, PROTOCOL);
         assert_int_equal(t.k->disconnected, 1);
         assert_int_equal(atomic_load(&t.k->echo.rings[0].taken), 0);
         tear_down();
     }
+}
+
+/* The device is told to end, with its front-end there, or with nobody left. */
+static void test_device_ends(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 12; way++) {
+        get_stuck(way / 6, way % 3);
+        if (way / 3 % 2)
+            frontend_hang_up(&t.k->front);
+        tear_down();
+    }
+}
+
+/* A worker finds out that a ring does not start. */
+static void test_bad_ring(void **state)
+{
+    frontend *f;
+    frontend_ring *r;
+    vhu_vring_addr addr = {.index = 0};
+
+    (void)state;
+    set_up(true);
+    f = &t.k->front;
+    r = &f->rings[0];
+    assert_int_equal(frontend_submit(r, REQUESTS), REQUESTS);
+    assert_int_equal(frontend_vring(f, VHU_REQ_SET_VRING_NUM, 0, r->driver.num), 0);
+    assert_int_equal(frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, r->kick), 0);
+    assert_int_equal(frontend_request(f, VHU_REQ_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 0);
+    assert_false(frontend_signalled(r->err));
+    assert_int_equal(frontend_vring(f, VHU_REQ_SET_VRING_ENABLE, 0, 1), 0);
+    uv_kit_until(t.k, frontend_signalled(r->err));
+    assert_int_equal(frontend_stop_ring(f, 0), 0);
+    frontend_signalled(r->err);
+    frontend_start_ring(f, 0, 0);
+    uv_kit_until(t.k, completed() == REQUESTS);
+    assert_int_equal(frontend_reap(r), REQUESTS);
+    assert_false(frontend_signalled(r->err));
+    tear_down();
 }
 
 /* --- out of order --- */
@@ -337,7 +383,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         leakcheck_test(test_pages_come),     leakcheck_test(test_end_while_running),
-        leakcheck_test(test_front_end_goes), leakcheck_test(test_out_of_order),
+        leakcheck_test(test_front_end_goes), leakcheck_test(test_device_ends),
+        leakcheck_test(test_bad_ring),       leakcheck_test(test_out_of_order),
         leakcheck_test(test_not_mapped_yet),
     };
     const struct CMUnitTest everywhere[] = {leakcheck_test(test_offer)};

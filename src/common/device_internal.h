@@ -107,7 +107,7 @@ typedef struct vhu__question {
 /* See device_postcopy.c. */
 typedef struct vhu__postcopy {
     vhu_handle userfault;  /* VHU_NO_HANDLE: none was asked for */
-    vhu_handle life;       /* of the connection, while it is watched */
+    vhu_handle life;       /* tells the front-end's end, while nothing is received */
     bool unmapped;         /* the front-end does not know yet where memory is: no ring may run */
     atomic_bool listening; /* pages may be missing */
     atomic_bool lost;      /* and nobody brings them any more */
@@ -187,6 +187,7 @@ int vhu__log_track(vhu_ring *ring);
 
 /* On the worker: tell the front-end that pages were logged. */
 void vhu__log_tell(vhu_ring *ring);
+
 /* Start the queue of a ring: on the connection's thread or, of a late one, on its worker. */
 int vhu__ring_start_queue(vhu_ring *ring);
 void vhu__ring_report_start(vhu_ring *ring, int error);

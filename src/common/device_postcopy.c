@@ -46,7 +46,7 @@ bool vhu__device_can_postcopy(const vhu_device *device)
     vhu_handle userfault;
 
     /* A ring that waits for a translation is started by the connection's thread. */
-    if (!device->options.postcopy || device->executor.num_workers == 0 ||
+    if (!device->options.postcopy || !device->executor.watch_also ||
         (device->options.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)) ||
         os_userfault_new(&userfault) < 0)
         return false;
@@ -86,35 +86,32 @@ void vhu__device_lose_pages(vhu_device *device)
 
 /*
  * A request that waits for a ring to park may wait for a page, which a front-end that has gone will
- * never bring; and nobody receives from it meanwhile. One that has said more before it went is not
- * found out.
+ * never bring; and nobody receives from it meanwhile.
  */
 void vhu__device_watch_life(vhu_device *device, bool watch)
 {
     vhu__postcopy *p = &device->postcopy;
-    vhu_handle handle;
+    vhu_conn *conn;
+    int r;
 
     vhu__device_watch(device, VHU_DEVICE_LIFE, VHU_NO_HANDLE, 0);
     vhu_handle_close(&p->life);
     if (!watch || !atomic_load_explicit(&p->listening, memory_order_relaxed))
         return;
-    /* A loop may not like to have the same handle twice. */
-    handle = vhu_conn_wait_handle(vhu_backend_server_conn(device->server));
-    if (os_handle_dup(handle, &p->life) == 0)
-        vhu__device_watch(device, VHU_DEVICE_LIFE, p->life, VHU_WAIT_READ);
+    conn = vhu_backend_server_conn(device->server);
+    r = os_userfault_life(vhu_conn_wait_handle(conn), &p->life);
+    if (r == 0)
+        r = vhu__device_watch(device, VHU_DEVICE_LIFE, p->life, VHU_WAIT_READ);
+    if (r < 0)
+        vhu__device_log(device, VHU_LOG_WARNING, "the front-end's end will not be noticed: %s",
+                        vhu_strerror(r));
 }
 
 void vhu__device_postcopy_settle(vhu_device *device)
 {
-    int r;
-
-    if (device->postcopy.life == VHU_NO_HANDLE)
+    if (device->postcopy.life == VHU_NO_HANDLE || !os_userfault_is_over(device->postcopy.life))
         return;
-    r = os_userfault_look(device->postcopy.life);
-    if (r == VHU_EAGAIN)
-        return;
-    if (r < 0)
-        vhu__device_lose_pages(device);
+    vhu__device_lose_pages(device);
     vhu__device_watch_life(device, false);
 }
 

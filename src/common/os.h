@@ -111,7 +111,11 @@ int os_userfault_new(vhu_handle *out);
 int os_userfault_add(vhu_handle handle, void *base, size_t len);
 void os_userfault_remove(vhu_handle handle, void *base, size_t len);
 
-/* Of a connection with that process: VHU_EAGAIN: quiet; 0: it has sent more; VHU_EDISCONNECT. */
-int os_userfault_look(vhu_handle connection);
+/*
+ * Of a connection with that process: *out can be waited for (VHU_WAIT_READ), and tells that it has
+ * gone, whatever is still to be received. VHU_NO_HANDLE if it fails.
+ */
+int os_userfault_life(vhu_handle connection, vhu_handle *out);
+bool os_userfault_is_over(vhu_handle life);
 
 #endif

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -11,7 +11,7 @@
 #include "os.h"
 #include "posix.h"
 
-/* Faults of the kernel, too, which reads and writes for us. Newer systems allow that by a device.
+/* The kernel's own faults, too, as it reads and writes for us: some systems want a device for that.
  */
 static int open_userfault(void)
 {
@@ -70,11 +70,23 @@ void os_userfault_remove(vhu_handle handle, void *base, size_t len)
     ioctl(handle, UFFDIO_UNREGISTER, &range);
 }
 
-int os_userfault_look(vhu_handle connection)
+/* A loop would be woken by what is to be received; this is not. */
+int os_userfault_life(vhu_handle connection, vhu_handle *out)
 {
-    struct pollfd p = {.fd = connection, .events = POLLIN | POLLRDHUP};
+    struct epoll_event event = {.events = EPOLLRDHUP};
+    int r = 0;
 
-    if (poll(&p, 1, 0) <= 0)
-        return VHU_EAGAIN;
-    return p.revents & (POLLRDHUP | POLLHUP | POLLERR) ? VHU_EDISCONNECT : 0;
+    *out = epoll_create1(EPOLL_CLOEXEC);
+    if (*out < 0 || epoll_ctl(*out, EPOLL_CTL_ADD, connection, &event) < 0)
+        r = vhu__posix_error(errno);
+    if (r < 0)
+        vhu_handle_close(out);
+    return r;
+}
+
+bool os_userfault_is_over(vhu_handle life)
+{
+    struct epoll_event event;
+
+    return epoll_wait(life, &event, 1, 0) > 0;
 }

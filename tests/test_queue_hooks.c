@@ -182,6 +182,43 @@ static void test_hooks_packed(void **state)
     rig_free(r);
 }
 
+/* One that is out while the driver comes round to its place, which is another one's then, too. */
+static void test_lapped(void **state)
+{
+    rig *r = rig_new(4, PLAIN_PACKED);
+    recorder rec = {.n = 0};
+    uint16_t heads[5];
+
+    (void)state;
+    hook(r, &rec);
+    for (uint32_t i = 0; i < 5; i++) {
+        const driver_buf buf = {r->data + i * UINT64_C(4096), 100, true};
+
+        heads[i] = (uint16_t)driver_ring_add(&r->ring, &buf, 1);
+        driver_ring_publish(&r->ring);
+        assert_int_equal(vhu_queue_take(r->queue, &r->chains[i], 1), 1);
+        r->chains[i].written = 1 + i;
+        if (i < 3)
+            continue;
+        vhu_queue_complete(r->queue, &r->chains[i - 1], 1);
+        assert_int_equal(driver_ring_reap(&r->ring, NULL), heads[i - 1]);
+    }
+    rec.n = 0;
+    vhu_queue_complete(r->queue, &r->chains[0], 1);
+    vhu_queue_complete(r->queue, &r->chains[4], 1);
+    expect(&rec,
+           (record[]){{'d', r->data, 1},
+                      {'c', heads[0], 1},
+                      {'u', r->ring.desc_addr + 2 * 16, 16},
+                      {'C', 1, VHU__POS_WRAP | 3},
+                      {'d', r->data + 4 * 4096, 5},
+                      {'c', heads[4], 1},
+                      {'u', r->ring.desc_addr + 3 * 16, 16},
+                      {'C', 1, 0}},
+           8);
+    rig_free(r);
+}
+
 /* What is used lies on both sides of the ring's end. */
 static void test_round_the_end(void **state)
 {
@@ -349,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         leakcheck_test(test_hooks),
         leakcheck_test(test_hooks_packed),
+        leakcheck_test(test_lapped),
         leakcheck_test(test_round_the_end),
         leakcheck_test(test_some_hooks),
         leakcheck_test(test_changed_meanwhile),

@@ -207,8 +207,7 @@ void vhu_queue_stop(vhu_queue *queue)
     queue->num_again = 0;
     queue->uncalled = 0;
     queue->memory = queue->behind = NULL;
-    free(queue->kept);
-    queue->kept = NULL;
+    vhu__kept_stop(queue);
     vhu__queue_order_stop(queue);
 }
 

@@ -62,6 +62,14 @@ VHU__ALWAYS_INLINE vhu__item vhu__copy_desc(const volatile vhu__desc *from)
                        .next = vhu__le16(from->next)};
 }
 
+VHU__ALWAYS_INLINE vhu__item vhu__copy_packed(const volatile vhu__packed_desc *from)
+{
+    return (vhu__item){.addr = vhu__le64(from->addr),
+                       .len = vhu__le32(from->len),
+                       .flags = vhu__le16(from->flags),
+                       .next = vhu__le16(from->id)};
+}
+
 VHU__ALWAYS_INLINE bool vhu__load_desc(vhu_queue *queue, vhu__cursor c, vhu__item *out)
 {
     vhu__item slow; /* so that *out can be in registers */

@@ -107,6 +107,8 @@ void vhu__tracked_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t n
         /* Nothing waits for this one. */
         queue->fault = (vhu__fault){0};
     }
+    for (uint32_t i = 0; queue->layout->forget && i < n; i++)
+        queue->layout->forget(queue, &chains[i]);
     queue->layout->fill(queue, chains, n);
     if (hooks->completing)
         hooks->completing(hooks->self, chains, n);

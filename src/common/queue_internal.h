@@ -23,10 +23,7 @@ typedef struct vhu__queue_hooks {
      * stops. They are taken first, and no hook is told of that.
      */
     int (*starting)(void *self, uint32_t num, uint16_t used_idx, const uint16_t **heads);
-    /*
-     * A request was taken. Of a packed ring, queue->kept has its `span` descriptors from `place`
-     * on, until it is completed.
-     */
+    /* A request was taken. Of a packed ring, queue->kept has its descriptors. */
     void (*taken)(void *self, const vhu_chain *chain);
     /*
      * Requests are about to be shown to the driver; they have been, and this is the used index (of
@@ -69,8 +66,12 @@ typedef struct vhu__queue_layout {
     /* For tracked rings: take a request that was out when the ring started. NULL: there are none.
      */
     bool (*take_again)(vhu_queue *queue, vhu_chain *chain, uint16_t head);
-    /* For tracked rings, may be NULL: a request was taken; copy what will be overwritten. */
-    void (*keep)(vhu_queue *queue, const vhu_chain *chain);
+    /*
+     * For tracked rings, may be NULL: a request was taken; copy what will be overwritten. And: it
+     * is about to be completed.
+     */
+    void (*keep)(vhu_queue *queue, vhu_chain *chain);
+    void (*forget)(vhu_queue *queue, const vhu_chain *chain);
     /*
      * What completing is made of in tracked rings: reports of what the device wrote for a request;
      * used entries, still unseen; their becoming seen, and the report of all that.
@@ -101,6 +102,13 @@ typedef struct vhu__fault {
     uint8_t perm; /* VHU_IOTLB_RO, _WO, _RW: what is missing */
 } vhu__fault;
 
+/* A descriptor of a packed ring, as it was when it was available. */
+typedef struct vhu__kept {
+    vhu__packed_desc desc;
+    uint16_t next; /* slot of the request's next one, or of the next that is free */
+    uint16_t last; /* of the request, if this is its first */
+} vhu__kept;
+
 struct vhu_queue {
     vhu__queue_ops ops; /* of no ring while it is stopped or broken */
     const vhu__queue_layout *layout;
@@ -115,8 +123,10 @@ struct vhu_queue {
     vhu__packed_desc *packed; /* desc */
     const vhu__packed_event *driver_event;
     vhu__packed_event *device_event;
-    vhu__packed_desc *kept; /* if tracked: copies of those that are out */
-    uint32_t room;          /* descriptors that are not out */
+    vhu__kept *kept;    /* if tracked: slots with what is out */
+    uint16_t *slot_of;  /* in order: a request's first slot, by its place; else that is its place */
+    uint16_t free_slot; /* first of the list */
+    uint32_t room;      /* descriptors that are not out */
     /* Both. */
     uint32_t num;
     uint32_t in_use;    /* requests that were taken and not shown yet */
@@ -208,6 +218,21 @@ static inline void vhu__report_used(const vhu_queue *queue, const void *at, uint
     if (queue->log.used_dirty)
         queue->log.used_dirty(queue->log.self, at, len);
 }
+
+/* --- a tracked packed ring --- */
+
+/* All slots are free; VHU_ENOMEM. */
+int vhu__kept_start(vhu_queue *queue, uint32_t num, bool in_order);
+void vhu__kept_stop(vhu_queue *queue);
+
+/* What the layout's ops of tracked rings are. */
+void vhu__kept_add(vhu_queue *queue, vhu_chain *chain);
+void vhu__kept_remove(vhu_queue *queue, const vhu_chain *chain);
+bool vhu__kept_report_dirty(vhu_queue *queue, const vhu_chain *chain);
+
+/* A request's first slot: note it in its chain, and find it. */
+void vhu__kept_name(vhu_queue *queue, vhu_chain *chain, uint16_t slot);
+uint16_t vhu__kept_slot(const vhu_queue *queue, const vhu_chain *chain);
 
 /* --- a ring in order --- */
 

@@ -7,7 +7,6 @@
  * nothing is read from the ring again after it was taken; if it is tracked, queue->kept has copies.
  */
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "atomic.h"
 #include "packed_ring.h"
@@ -53,14 +52,6 @@ static bool break_full(vhu_queue *queue)
                             "%" PRIu32 " requests are out with all descriptors, and one more is "
                             "available, the ring has %" PRIu32,
                             queue->in_use, queue->num);
-}
-
-VHU__ALWAYS_INLINE vhu__item copy(const volatile vhu__packed_desc *from)
-{
-    return (vhu__item){.addr = vhu__le64(from->addr),
-                       .len = vhu__le32(from->len),
-                       .flags = vhu__le16(from->flags),
-                       .next = vhu__le16(from->id)};
 }
 
 /* The request from queue->avail_idx on was taken. */
@@ -112,7 +103,7 @@ VHU__NEVER_INLINE bool take_pieces(vhu_queue *queue, vhu_chain *chain, uint32_t 
 /* All of a table. */
 VHU__NEVER_INLINE bool take_table(vhu_queue *queue, vhu_chain *chain)
 {
-    const vhu__item head = copy(&queue->packed[queue->avail_idx & VHU__POS_IDX]);
+    const vhu__item head = vhu__copy_packed(&queue->packed[queue->avail_idx & VHU__POS_IDX]);
     const vhu__cursor ring = {.table = queue->desc};
     const vhu__cursor c = vhu__enter_indirect(queue, ring, head);
     const volatile vhu__desc *next = c.table;
@@ -141,7 +132,7 @@ VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain)
     vhu__item d;
 
     do {
-        d = copy(&queue->packed[idx]);
+        d = vhu__copy_packed(&queue->packed[idx]);
         if (vhu__unlikely((d.flags & (VHU__PACKED_MARKS | VHU__DESC_INDIRECT)) != marks))
             return break_desc(queue, idx, d.flags);
         if (!vhu__walk_add(queue, chain, ring, &walk, d))
@@ -182,49 +173,7 @@ static int packed_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
     return vhu__unlikely(queue->error[0] != '\0') && i == 0 ? VHU_EBROKEN_RING : (int)i;
 }
 
-/* For what is to be known of a request when the ring does not have it any more. */
-static void keep(vhu_queue *queue, const vhu_chain *chain)
-{
-    uint32_t idx = chain->place;
-
-    for (uint32_t i = 0; i < chain->span; i++, idx = idx + 1 < queue->num ? idx + 1 : 0)
-        queue->kept[idx] = queue->packed[idx];
-}
-
 /* --- complete --- */
-
-static bool report_table(vhu_queue *queue, vhu__item d, uint32_t *written)
-{
-    vhu__cursor c = {.table = queue->desc};
-    uint32_t n;
-
-    c = vhu__enter_indirect(queue, c, d);
-    n = vhu__table_size(queue, c);
-    for (; c.next<n && * written> 0; c.next++) {
-        if (!vhu__load_desc(queue, c, &d))
-            return false;
-        d.flags = d.next;
-        if (!vhu__report_dirty(queue, d, written))
-            return false;
-    }
-    return n > 0;
-}
-
-static bool report_dirty(vhu_queue *queue, const vhu_chain *chain)
-{
-    uint32_t written = chain->written;
-    uint32_t idx = chain->place;
-
-    for (uint32_t i = 0; i < chain->span && written > 0; i++) {
-        vhu__item d = copy(&queue->kept[idx]);
-
-        if (!(d.flags & VHU__DESC_INDIRECT ? report_table(queue, d, &written)
-                                           : vhu__report_dirty(queue, d, &written)))
-            return false;
-        idx = idx + 1 < queue->num ? idx + 1 : 0;
-    }
-    return true;
-}
 
 VHU__ALWAYS_INLINE uint32_t used_flags(const vhu_chain *chain, uint32_t marks)
 {
@@ -391,7 +340,6 @@ static int packed_start(vhu_queue *queue, const vhu_queue_config *config)
         {config->addr.used, sizeof(vhu__packed_event), 4, VHU_IOTLB_WO},
     };
     void *at[VHU__QUEUE_PARTS];
-    vhu__packed_desc *kept = NULL;
     int r;
 
     if (config->num == 0 || config->num > VHU_MAX_RING_SIZE)
@@ -399,21 +347,15 @@ static int packed_start(vhu_queue *queue, const vhu_queue_config *config)
     r = vhu__queue_locate(queue, parts, at);
     if (r < 0)
         return r;
-    if (queue->tracked) {
-        kept = calloc(config->num, sizeof(*kept));
-        if (!kept)
-            return VHU_ENOMEM;
-    }
     queue->packed = at[0];
-    if (!load_base(queue, config->base, config->num, &queue->packed[config->num - 1])) {
-        free(kept);
+    if (!load_base(queue, config->base, config->num, &queue->packed[config->num - 1]))
         return VHU_EINVAL;
-    }
-    queue->kept = kept;
     queue->desc = at[0];
     queue->driver_event = at[1];
     queue->device_event = at[2];
-    return 0;
+    if (!queue->tracked)
+        return 0;
+    return vhu__kept_start(queue, config->num, (config->features & VHU_BIT(VHU_F_IN_ORDER)) != 0);
 }
 
 static uint32_t packed_base(const vhu_queue *queue)
@@ -430,8 +372,9 @@ const vhu__queue_layout vhu__packed_layout = {
             .enable_kicks = packed_enable_kicks},
     .start = packed_start,
     .base = packed_base,
-    .keep = keep,
-    .report_dirty = report_dirty,
+    .keep = vhu__kept_add,
+    .forget = vhu__kept_remove,
+    .report_dirty = vhu__kept_report_dirty,
     .fill = tracked_fill,
     .publish = tracked_publish,
 };

@@ -441,8 +441,7 @@ static void test_without_ops(void **state)
     tear_down();
 }
 
-/* A VMM that asks for the feature without the ops: there is nothing to map, and the rest goes on.
- */
+/* A VMM that asks for the feature without the ops: nothing is mapped, and the rest goes on. */
 static void test_feature_alone(void **state)
 {
     static const vhu_frontend_ops rows[] = {

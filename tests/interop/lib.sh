@@ -23,6 +23,7 @@ GUEST_SECONDS=60   # no guest here needs half of it
 STOP_SECONDS=5     # a program that was told to stop must have stopped
 SERIAL=vmm-vhost-0
 NEXT=              # before the names of what shall take over from what runs
+HOSTS=0
 
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/vhu.XXXXXX")
 SOCKET=$WORK/blk.sock
@@ -228,6 +229,39 @@ start_qemu() {
     qemu_command "${ACCEL:=$(choose_accel)}" "${MACHINE:-q35}" "$1" -global virtio-mmio.force-legacy=off "${@:2}"
     GUEST_BEGAN=$(now_ms)
     spawn "${NEXT}guest" "$GUEST_SECONDS" "${QEMU[@]}"
+}
+
+# start_host SETTINGS [OPTION...]: a back-end and a guest that moves, left in HOST: with
+# a monitor, and a serial port to tell the guest something. PACKED is its disk's.
+start_host() {
+    HOSTS=$((HOSTS + 1))
+    HOST=$WORK/host-$HOSTS
+    SOCKET=$HOST.sock
+    mkfifo "$HOST."{monitor,tell}.{in,out}
+    start_backend --num-queues=2
+    spawn "${NEXT}monitor" "$GUEST_SECONDS" cat "$HOST.monitor.out"
+    qemu_disk num-queues=2 "packed=$PACKED"
+    start_qemu "$1" "${DISK[@]}" \
+        -chardev "pipe,id=tell,path=$HOST.tell" -serial chardev:tell \
+        -chardev "pipe,id=monitor,path=$HOST.monitor" -mon chardev=monitor "${@:2}"
+}
+
+# has_come_to STATUS: the guest that moves, or has failed to. Asks on OLD, where it was.
+has_come_to() {
+    is_over guest || is_over next-guest || log_has monitor "Migration status: ($1|failed)" && return
+    echo "info migrate" >"$OLD.monitor.in"
+    return 1
+}
+
+# take_over: what was next is what is tested now; what still runs is called old.
+take_over() {
+    local name
+    for name in guest monitor backend; do
+        [[ -z ${PID[$name]:-} ]] || PID[old-$name]=${PID[$name]}
+        mv "$WORK/next-$name.log" "$WORK/$name.log"
+        PID[$name]=${PID[next-$name]}
+        unset "PID[next-$name]"
+    done
 }
 
 # start_uml SETTINGS: 2 is virtio's number for a disk.

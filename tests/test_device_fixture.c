@@ -171,7 +171,7 @@ kit *kit_new(const kit_options *options)
                                            options->features & VHU_BIT(VHU_F_ACCESS_PLATFORM),
                                        .num_rings = options->rings,
                                        .serve_disabled = options->serve_disabled,
-                                       .no_inflight = options->no_inflight,
+                                       .withhold = options->withhold,
                                        .inband = options->inband,
                                        .host_notifiers = options->host_notifiers,
                                        .shmem = options->shmem,

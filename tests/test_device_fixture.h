@@ -36,7 +36,7 @@ typedef struct kit_options {
     bool serve_disabled;
     uint64_t features; /* besides FRONTEND_FEATURES */
     uint32_t size;     /* descriptors of a ring; 0: 16 */
-    bool no_inflight;
+    uint64_t withhold;
     bool host_notifiers;
     bool inband;
     bool cross_endian;

@@ -113,11 +113,11 @@ static void test_offer(void **state)
     for (int i = 0; i < 2; i++) {
         kit *k;
 
-        options.no_inflight = i == 1;
+        options.withhold = i == 1 ? VHU_BIT(VHU_PF_INFLIGHT_SHMFD) : 0;
         k = kit_new(&options);
         assert_int_equal(
             (frontend_get(&k->front, VHU_REQ_GET_PROTOCOL_FEATURES) >> VHU_PF_INFLIGHT_SHMFD) & 1,
-            !options.no_inflight);
+            i == 0);
         kit_free(k);
     }
 }

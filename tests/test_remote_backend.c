@@ -187,7 +187,7 @@ static int serve_new(backend_script *script, vhu_conn **conn)
                                         .features =
                                             script->iommu ? VHU_BIT(VHU_F_ACCESS_PLATFORM) : 0,
                                         .num_rings = GUEST_RINGS,
-                                        .no_inflight = script->no_inflight,
+                                        .withhold = script->withhold,
                                         .host_notifiers = script->gives_notifier,
                                         .inband = script->inband,
                                         .cross_endian = script->cross_endian};

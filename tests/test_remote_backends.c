@@ -84,7 +84,7 @@ static void reconnect(uint64_t features)
     guest g;
 
     guest_open(&g, &options);
-    g.script->no_inflight = true;
+    g.script->withhold = VHU_BIT(VHU_PF_INFLIGHT_SHMFD);
     guest_start(&g);
     guest_exercise(&g);
     g.script->keeps = true;

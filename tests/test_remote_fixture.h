@@ -32,7 +32,7 @@ typedef struct backend_script {
     bool is_old;           /* one without protocol features, which does nothing */
     bool is_fake;          /* else a device of the kit that answers a number with its complement */
     uint32_t num_messages; /* leave in the middle of this one, counted from 1; 0: never */
-    bool no_inflight;      /* it offers no in-flight area */
+    uint64_t withhold;     /* protocol features that it does not offer */
     bool iommu;            /* it offers ACCESS_PLATFORM */
     bool gives_notifier;   /* of ring 1, when the configuration was set */
     bool inband;           /* it offers notifications as messages */

@@ -108,10 +108,12 @@ typedef struct vhu_device_options {
     vhu_log_fn log; /* from any thread; NULL: none */
     void *log_arg;
     /*
-     * Offer no in-flight area. With one, what was taken and not completed when this process ended
-     * is taken once more by the next: a device does nothing for that, but may see a request twice.
+     * Protocol features (VHU_BIT(VHU_PF_...)) that are not offered though all is there for them;
+     * without BACKEND_REQ, nothing is that needs the back channel. REPLY_ACK is always offered:
+     * VHU_EINVAL. With INFLIGHT_SHMFD, what was taken and not completed when this process ended is
+     * taken once more by the next: a device does nothing for that, but may see a request twice.
      */
-    bool no_inflight;
+    uint64_t withhold;
     /*
      * Offer notifications as messages (protocol feature INBAND_NOTIFICATIONS) to front-ends that
      * want to know of each one, such as those that simulate time. Much slower than events, and

@@ -234,7 +234,8 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
                       device->executor.num_workers == 0)) ||
         (device->options.shmem && !vhu__device_set_shmem(device, device->options.shmem)) ||
         !device->ops.handle_ring || device->options.num_rings == 0 ||
-        device->options.num_rings > VHU_MAX_RINGS) {
+        device->options.num_rings > VHU_MAX_RINGS ||
+        (device->options.withhold & VHU_BIT(VHU_PF_REPLY_ACK))) {
         free(device);
         return r;
     }
@@ -249,8 +250,6 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
         device->also[i].handle = VHU_NO_HANDLE;
     device->backend_ops = vhu__device_ops;
     vhu__device_add_requests(device);
-    if (device->options.no_inflight)
-        device->backend_ops.get_inflight_fd = NULL;
     if (!device->ops.save_state || !device->ops.load_state || !can_watch(device))
         device->backend_ops.set_device_state_fd = NULL;
     if (!device->options.cross_endian)

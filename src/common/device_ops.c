@@ -195,8 +195,14 @@ static int change_ring(vhu_device *device, uint32_t ring, vhu__change c)
 /* What the channel carries with handles is host notifiers and pieces of shared memory. */
 static int get_protocol_features(void *self, uint64_t *features)
 {
+    const uint64_t by_channel = VHU_BIT(VHU_PF_HOST_NOTIFIER) |
+                                VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS) | VHU_BIT(VHU_PF_SHMEM) |
+                                VHU_BIT(VHU_PF_SHARED_OBJECT);
     const vhu_device *device = self;
 
+    *features &= ~device->options.withhold;
+    if (!(*features & VHU_BIT(VHU_PF_BACKEND_REQ)))
+        *features &= ~by_channel;
     if (!device->options.host_notifiers)
         *features &= ~VHU_BIT(VHU_PF_HOST_NOTIFIER);
     if (!(*features & (VHU_BIT(VHU_PF_HOST_NOTIFIER) | VHU_BIT(VHU_PF_SHMEM))))

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <vmm_vhost/protocol.h>
 
 int option_choice(const char *words, unsigned choice, const char **word)
 {
@@ -53,6 +54,39 @@ static int parse_choice(const char *program, const struct option_row *row, const
     return -1;
 }
 
+/* The bit of the protocol feature whose name these `len` bytes are; -1: none. */
+static int find_protocol_feature(const char *text, size_t len)
+{
+    for (int bit = 0; bit < 64; ++bit) {
+        const char *name = vhu_protocol_feature_name((unsigned)bit);
+        if (name && strlen(name) == len && memcmp(name, text, len) == 0)
+            return bit;
+    }
+    return -1;
+}
+
+static int parse_protocol(const char *program, const struct option_row *row, const char *text)
+{
+    uint64_t features = 0;
+    const char *name = text;
+
+    for (;;) {
+        const size_t len = strcspn(name, ",");
+        const int bit = find_protocol_feature(name, len);
+        if (bit < 0) {
+            fprintf(stderr, "%s: --%s=%s: there is no protocol feature '%.*s'\n", program,
+                    row->name, text, (int)len, name);
+            return -1;
+        }
+        features |= VHU_BIT(bit);
+        if (!name[len])
+            break;
+        name += len + 1;
+    }
+    *(uint64_t *)row->value = features;
+    return 0;
+}
+
 static int parse_row(const char *program, const struct option_row *row, const char *text)
 {
     switch (row->kind) {
@@ -67,6 +101,8 @@ static int parse_row(const char *program, const struct option_row *row, const ch
         return parse_number(program, row, text);
     case OPTION_CHOICE:
         return parse_choice(program, row, text);
+    case OPTION_PROTOCOL:
+        return parse_protocol(program, row, text);
     }
     return -1;
 }

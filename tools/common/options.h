@@ -6,11 +6,12 @@
 #include <stddef.h>
 
 enum option_kind {
-    OPTION_FLAG,   /* bool; takes no argument */
-    OPTION_TEXT,   /* const char *, points into argv */
-    OPTION_NUMBER, /* unsigned, decimal, min .. max */
-    OPTION_MODE,   /* unsigned, octal, min .. max */
-    OPTION_CHOICE  /* unsigned, the word's place in `argument`, such as "auto|io_uring|uv" */
+    OPTION_FLAG,    /* bool; takes no argument */
+    OPTION_TEXT,    /* const char *, points into argv */
+    OPTION_NUMBER,  /* unsigned, decimal, min .. max */
+    OPTION_MODE,    /* unsigned, octal, min .. max */
+    OPTION_CHOICE,  /* unsigned, the word's place in `argument`, such as "auto|io_uring|uv" */
+    OPTION_PROTOCOL /* uint64_t, protocol features by their names, such as "MQ,CONFIG" */
 };
 
 struct option_row {

@@ -64,6 +64,10 @@ static enum program_verdict check_settings(struct program *program)
         program_say(program, "--socket-path and --fd exclude each other");
         return PROGRAM_WRONG;
     }
+    if (settings->withhold & VHU_BIT(VHU_PF_REPLY_ACK)) {
+        program_say(program, "--withhold: REPLY_ACK is always offered");
+        return PROGRAM_WRONG;
+    }
     if (!program_os_check(settings, text, sizeof text)) {
         program_say(program, "%s", text);
         return PROGRAM_WRONG;
@@ -91,6 +95,8 @@ static size_t gather_rows(struct option_row *all, struct program_settings *setti
          "microseconds to look for more before sleeping (50)", 0, 1000000},
         {"inband", OPTION_FLAG, &settings->inband, NULL,
          "offer kicks and calls as messages, to front-ends that simulate time", 0, 0},
+        {"withhold", OPTION_PROTOCOL, &settings->withhold, "NAME[,NAME...]",
+         "protocol features not to be offered, such as CONFIGURE_MEM_SLOTS", 0, 0},
         {"print-capabilities", OPTION_FLAG, capabilities, NULL,
          "print what this program can do, as JSON", 0, 0},
         {"verbose", OPTION_FLAG, &settings->verbose, NULL,
@@ -244,6 +250,7 @@ static int start_device(struct program *program, const struct program_device *de
     const vhu_device_options options = {.size = sizeof options,
                                         .features = device->features | VHU_QUEUE_FEATURES,
                                         .num_rings = settings->num_queues,
+                                        .withhold = settings->withhold,
                                         .inband = settings->inband,
                                         .serve_disabled = device->serve_disabled,
                                         .postcopy = true,

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <uv.h>
 #include <vmm_vhost/uv.h>
@@ -37,6 +38,7 @@ struct program_settings {
     unsigned workers; /* after program_parse() 1 .. num_queues */
     unsigned spin_us;
     bool inband;
+    uint64_t withhold; /* protocol features */
     bool verbose;
     bool help;
     bool version;

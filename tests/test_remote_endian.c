@@ -70,7 +70,8 @@ static void reconnect(bool big_endian, bool no_inflight)
     guest g;
 
     open_guest(&g, &legacy, big_endian);
-    g.script->no_inflight = no_inflight;
+    if (no_inflight)
+        g.script->withhold = VHU_BIT(VHU_PF_INFLIGHT_SHMFD);
     guest_start(&g);
     guest_exercise(&g);
     g.script->keeps = true;

@@ -79,8 +79,10 @@ static int renew(vhu_remote *remote, vhu__remote_log **out)
     vhu__remote_log *log;
     int r = new_log(remote, &log);
 
-    if (r < 0)
-        return vhu__remote_fail(remote, r, "no memory for a log: %s", vhu_strerror(r));
+    if (r < 0) {
+        vhu__remote_fail(remote, r, "no memory for a log: %s", vhu_strerror(r));
+        return r;
+    }
     if (is_at_work(remote))
         r = send_log(remote, log);
     if (r < 0)

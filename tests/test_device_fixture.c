@@ -51,7 +51,11 @@ static int executor_watch_also(void *arg, vhu_device_wait which, vhu_handle hand
 
 vhu_wait kit_also(const kit *k, vhu_device_wait which)
 {
-    return k->workers ? k->also[which] : vhu_device_also(k->device, which);
+    vhu_wait wait = k->also[which];
+
+    if (!k->workers)
+        assert_true(vhu_device_also(k->device, which, &wait));
+    return wait;
 }
 
 /* --- turns --- */
@@ -183,7 +187,7 @@ kit *kit_new(const kit_options *options)
     k->workers = options->workers;
     for (size_t i = 0; i < FRONTEND_RINGS; i++)
         k->watched[i] = VHU_NO_HANDLE;
-    for (size_t i = 0; i < VHU_DEVICE_WAITS; i++)
+    for (size_t i = 0; i < KIT_WAITS; i++)
         k->also[i].handle = VHU_NO_HANDLE;
     echo_init(&k->echo, k->workers);
     assert_int_equal(vhu_device_new(&k->device, &device, options->ops ? options->ops : &echo_ops,
@@ -227,7 +231,7 @@ void kit_free(kit *k)
         assert_int_equal(k->watched[i], VHU_NO_HANDLE);
         assert_int_equal(k->echo.rings[i].started, k->echo.rings[i].parked);
     }
-    for (int i = 0; i < VHU_DEVICE_WAITS; i++)
+    for (int i = 0; i < KIT_WAITS; i++)
         assert_int_equal(kit_also(k, (vhu_device_wait)i).handle, VHU_NO_HANDLE);
     assert_int_equal(k->echo.errors, 0);
     assert_int_equal(vhu_device_free(k->device), 0);

@@ -7,7 +7,7 @@
 #include "support/echo_device.h"
 #include "support/frontend.h"
 
-enum { KIT_WORKERS = 2 };
+enum { KIT_WORKERS = 2, KIT_WAITS = VHU_DEVICE_LIFE + 1 };
 
 typedef struct kit {
     unsigned workers; /* 0: no executor */
@@ -24,7 +24,7 @@ typedef struct kit {
     int watch_result;
     vhu_handle watched[FRONTEND_RINGS]; /* VHU_NO_HANDLE: not */
     unsigned unwatched[FRONTEND_RINGS];
-    vhu_wait also[VHU_DEVICE_WAITS];
+    vhu_wait also[KIT_WAITS];
     unsigned logged; /* warnings and errors */
     char last_log[200];
 } kit;

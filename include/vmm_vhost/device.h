@@ -145,7 +145,6 @@ typedef enum vhu_device_wait {
     VHU_DEVICE_STATE,   /* the pipe that the state goes over */
     VHU_DEVICE_CHANNEL, /* the back channel: what the front-end has not read, or not answered */
     VHU_DEVICE_LIFE,    /* whether the front-end is there still, while nothing is received */
-    VHU_DEVICE_WAITS
 } vhu_device_wait;
 
 /*
@@ -166,7 +165,8 @@ typedef struct vhu_executor {
     /*
      * On the connection's thread: wait for `events` of `handle` from now on, instead of what was
      * waited for under the same name; VHU_NO_HANDLE: for nothing. Whenever one of them may succeed
-     * call vhu_device_settle(). NULL: the device goes without the feature that needs it.
+     * call vhu_device_settle(). NULL: the device goes without the feature that needs it. There may
+     * be more names one day: VHU_ENOSYS for those that are not known.
      */
     int (*watch_also)(void *arg, vhu_device_wait which, vhu_handle handle, unsigned events);
 } vhu_executor;
@@ -223,10 +223,22 @@ VHU_API int vhu_device_set_host_notifier(vhu_device *device, uint32_t ring, uint
 VHU_API void vhu_device_settle(vhu_device *device);
 
 /*
- * Without an executor, before each wait: what to wait for as well, as watch_also would be told. Its
- * handle may be VHU_NO_HANDLE. On the connection's thread.
+ * Without an executor, before each wait: what to wait for as well, as watch_also would be told, by
+ * numbers from 0 on. False if there is no such one; the handle of one that there is may be
+ * VHU_NO_HANDLE. On the connection's thread.
  */
-VHU_API vhu_wait vhu_device_also(const vhu_device *device, vhu_device_wait which);
+VHU_API bool vhu_device_also(const vhu_device *device, unsigned which, vhu_wait *wait);
+
+/*
+ * For a program that has no loop, and a device without an executor that does what it has taken in
+ * handle_ring: serve one front-end on this thread, rings and all, until it goes or `stop` is ready
+ * to be read (an event's wait handle, or another; VHU_NO_HANDLE: none). *conn is taken if the
+ * device could begin, which is idle again when this returns. Blocks. 0: stopped; VHU_ECLIENT_EXIT:
+ * the front-end has gone; VHU_EINVAL: an executor, or more than VHU_RUN_RINGS rings; VHU_ESTATE:
+ * not idle; or what else ended the connection.
+ */
+enum { VHU_RUN_RINGS = 8 };
+VHU_API int vhu_device_run(vhu_device *device, vhu_conn **conn, vhu_handle stop);
 
 /*
  * On a worker: start and park rings as asked, serve those that have work, ops->poll. True if

@@ -36,9 +36,12 @@ int vhu__device_watch(vhu_device *device, vhu_device_wait which, vhu_handle hand
     return r;
 }
 
-vhu_wait vhu_device_also(const vhu_device *device, vhu_device_wait which)
+bool vhu_device_also(const vhu_device *device, unsigned which, vhu_wait *wait)
 {
-    return device->also[which];
+    if (which >= VHU__COUNT(device->also))
+        return false;
+    *wait = device->also[which];
+    return true;
 }
 
 /* --- starting and parking --- */
@@ -246,7 +249,7 @@ int vhu_device_new(vhu_device **out, const vhu_device_options *options, const vh
     device->postcopy.userfault = device->postcopy.life = VHU_NO_HANDLE;
     atomic_init(&device->postcopy.listening, false);
     atomic_init(&device->postcopy.lost, false);
-    for (size_t i = 0; i < VHU_DEVICE_WAITS; i++)
+    for (size_t i = 0; i < VHU__COUNT(device->also); i++)
         device->also[i].handle = VHU_NO_HANDLE;
     device->backend_ops = vhu__device_ops;
     vhu__device_add_requests(device);

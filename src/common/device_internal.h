@@ -139,7 +139,7 @@ struct vhu_device {
     void *left_arg;
     bool waiting; /* `change` is held back until its rings are parked */
     vhu__change change;
-    vhu_wait also[VHU_DEVICE_WAITS];
+    vhu_wait also[VHU_DEVICE_LIFE + 1];
     uint32_t first_question;
     uint32_t num_questions;
     vhu__question questions[VHU_MAX_CALLS];

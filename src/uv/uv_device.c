@@ -17,7 +17,7 @@ struct vhu_uv_device {
     vhu_listener *listener;
     vhu_uv_watch *listening;
     vhu_uv_server *server; /* while a front-end is connected */
-    vhu_uv_watch *also[VHU_DEVICE_WAITS];
+    vhu_uv_watch *also[VHU_DEVICE_LIFE + 1];
 
     bool closing;
     bool stopping; /* the workers were asked to end */
@@ -167,6 +167,8 @@ static int watch_also(void *arg, vhu_device_wait which, vhu_handle handle, unsig
 {
     vhu_uv_device *d = vhu__uv_workers_owner(arg);
 
+    if ((size_t)which >= VHU__COUNT(d->also))
+        return VHU_ENOSYS;
     vhu_uv_watch_close(d->also[which]);
     d->also[which] = NULL;
     if (handle == VHU_NO_HANDLE)

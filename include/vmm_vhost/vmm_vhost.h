@@ -19,6 +19,7 @@
 #include <vmm_vhost/queue.h>
 #include <vmm_vhost/remote.h>
 #include <vmm_vhost/remote_log.h>
+#include <vmm_vhost/remote_postcopy.h>
 #include <vmm_vhost/shm.h>
 #include <vmm_vhost/stream.h>
 #include <vmm_vhost/transport.h>

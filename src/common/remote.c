@@ -17,7 +17,7 @@
     (VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_CONFIG) |                     \
      VHU_BIT(VHU_PF_RESET_DEVICE) | VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) |                          \
      VHU_BIT(VHU_PF_INFLIGHT_SHMFD) | VHU_BIT(VHU_PF_DEVICE_STATE) | VHU_BIT(VHU_PF_STATUS) |      \
-     VHU_BIT(VHU_PF_LOG_SHMFD) | VHU_BIT(VHU_PF_CROSS_ENDIAN))
+     VHU_BIT(VHU_PF_LOG_SHMFD) | VHU_BIT(VHU_PF_CROSS_ENDIAN) | VHU_BIT(VHU_PF_PAGEFAULT))
 
 /* What changes requests that the kit sends itself. */
 #define WITHHELD_PROTOCOL (VHU_BIT(VHU_PF_XEN_MMAP) | VHU_BIT(VHU_PF_GPA_ADDRESSES))
@@ -250,6 +250,7 @@ void vhu_remote_disconnect(vhu_remote *remote)
     remote->client = NULL;
     remote->channel = NULL;
     remote->live = false;
+    remote->in_postcopy = false;
     vhu__remote_drop_share(remote);
     for (size_t i = 0; i < remote->num_regions; i++)
         remote->regions[i].announced = false;
@@ -272,6 +273,8 @@ int vhu_remote_connect_over(vhu_remote *remote, vhu_conn **conn)
         r = negotiate(remote, &offered);
     else
         vhu__remote_fail(remote, r, "%s", vhu_strerror(r));
+    if (r == 0)
+        r = vhu__remote_enter_postcopy(remote);
     if (r == 0 && remote->running)
         r = vhu__remote_resume(remote);
     if (r == 0)

@@ -4,6 +4,7 @@
 #define VHU_REMOTE_INTERNAL_H
 
 #include <vmm_vhost/remote.h>
+#include <vmm_vhost/remote_postcopy.h>
 
 #include "util.h"
 
@@ -52,6 +53,8 @@ struct vhu_remote {
     vhu_inflight_area inflight;
     vhu_handle inflight_handle; /* VHU_NO_HANDLE: no area is in use */
     vhu__remote_log *log;       /* NULL: nothing is logged */
+    vhu_postcopy_ops postcopy;  /* without `advised`: all memory is there */
+    void *postcopy_self;
 
     /* The connection. */
     vhu_backend_client *client;
@@ -64,7 +67,8 @@ struct vhu_remote {
     vhu_shmem_request pieces[VHU__MAX_PIECES];
     size_t num_objects;
     vhu__remote_object objects[VHU__MAX_OBJECTS];
-    bool offers_log; /* VHU_F_LOG_ALL */
+    bool offers_log;  /* VHU_F_LOG_ALL */
+    bool in_postcopy; /* the back-end is, too */
     char error[200];
 };
 
@@ -142,6 +146,12 @@ int vhu__remote_resend_addrs(vhu_remote *remote);
 /* Send the log, if there is one; make it fit for new memory, which was not announced yet. */
 int vhu__remote_share_log(vhu_remote *remote);
 int vhu__remote_fit_log(vhu_remote *remote);
+
+/* On a new connection: the back-end shall wait for pages, too, if the VMM has to bring them. */
+int vhu__remote_enter_postcopy(vhu_remote *remote);
+
+/* These have been announced, and come back with the back-end's addresses in postcopy. */
+int vhu__remote_place(vhu_remote *remote, const vhu_mem_region *regions, size_t n);
 
 /* Have this fetched as if it had been logged. */
 void vhu__remote_mark(vhu_remote *remote, uint64_t guest_addr, uint64_t len);

@@ -25,19 +25,21 @@ static int send_table(vhu_remote *remote, const vhu__remote_region *without)
         regions[n] = remote->regions[i].region;
         handles[n++] = remote->regions[i].handle;
     }
-    r = vhu_backend_client_set_mem_table(remote->client, regions, n, handles);
+    r = vhu__remote_sent(remote,
+                         vhu_backend_client_set_mem_table(remote->client, regions, n, handles));
     for (size_t i = 0; r == 0 && i < remote->num_regions; i++)
         remote->regions[i].announced = true;
-    return vhu__remote_sent(remote, r);
+    return r == 0 ? vhu__remote_place(remote, regions, n) : r;
 }
 
 static int add_slot(vhu_remote *remote, vhu__remote_region *region)
 {
     vhu_mem_region copy = region->region;
-    int r = vhu_backend_client_add_mem_reg(remote->client, &copy, region->handle);
+    int r = vhu__remote_sent(remote,
+                             vhu_backend_client_add_mem_reg(remote->client, &copy, region->handle));
 
     region->announced = r == 0;
-    return vhu__remote_sent(remote, r);
+    return r == 0 ? vhu__remote_place(remote, &copy, 1) : r;
 }
 
 int vhu__remote_share_memory(vhu_remote *remote)

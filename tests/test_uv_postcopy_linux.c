@@ -3,20 +3,15 @@
  * Postcopy: a device on its workers in memory whose pages are missing, and a front-end that brings
  * them, or does not. Where the system does not let us, that is all that is tested.
  */
-#include <fcntl.h>
-#include <linux/userfaultfd.h>
-#include <poll.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "os.h"
+#include "support/pager.h"
 #include "test_uv_device_fixture.h"
 
 #define PROTOCOL (FRONTEND_PROTOCOL | VHU_BIT(VHU_PF_PAGEFAULT))
 
-enum { PAGE = 4096, REQUESTS = 6 };
+enum { REQUESTS = 6 };
 
 static uv_kit *new_kit(bool postcopy)
 {
@@ -28,65 +23,10 @@ static uv_kit *new_kit(bool postcopy)
     return k;
 }
 
-/* --- what the front-end knows and holds back --- */
-
 static struct {
     uv_kit *k;
-    int uffd;
-    int memory;
-    uint64_t base; /* where the device has it */
-    uint64_t size;
-    uint8_t *kept; /* what is to be brought */
-    uv_thread_t thread;
-    vhu_event *stop;
-    unsigned brought;
+    pager pager;
 } t;
-
-/* A page goes out of the memory that both share. */
-static void hide(uint64_t offset, uint64_t len)
-{
-    const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-
-    assert_int_equal(pread(t.memory, t.kept + offset, len, (off_t)offset), len);
-    assert_int_equal(fallocate(t.memory, mode, (off_t)offset, (off_t)len), 0);
-}
-
-/* On the front-end's thread for that. */
-static void bring(void *arg)
-{
-    struct pollfd p[] = {{.fd = t.uffd, .events = POLLIN},
-                         {.fd = vhu_event_wait_handle(t.stop), .events = POLLIN}};
-    struct uffd_msg m;
-
-    (void)arg;
-    while (poll(p, 2, -1) > 0 && !p[1].revents) {
-        struct uffdio_range range = {.len = PAGE};
-        uint64_t offset;
-
-        if (read(t.uffd, &m, sizeof(m)) != sizeof(m) || m.event != UFFD_EVENT_PAGEFAULT)
-            continue;
-        range.start = m.arg.pagefault.address & ~(uint64_t)(PAGE - 1);
-        offset = range.start - t.base;
-        if (pwrite(t.memory, t.kept + offset, PAGE, (off_t)offset) != PAGE)
-            continue;
-        t.brought++;
-        ioctl(t.uffd, UFFDIO_WAKE, &range);
-    }
-}
-
-static void start_bringing(void)
-{
-    t.brought = 0;
-    t.stop = frontend_event_new();
-    assert_int_equal(uv_thread_create(&t.thread, bring, NULL), 0);
-}
-
-static void stop_bringing(void)
-{
-    vhu_event_signal(t.stop);
-    assert_int_equal(uv_thread_join(&t.thread), 0);
-    vhu_event_free(t.stop);
-}
 
 /* --- the front-end's messages --- */
 
@@ -116,11 +56,11 @@ static void share(bool by_table)
     const uint32_t request = by_table ? VHU_REQ_SET_MEM_TABLE : VHU_REQ_ADD_MEM_REG;
     const uint64_t zero = 0;
 
-    frontend_send(&t.k->front, request, 0, &m, sizeof(m), &t.memory, 1);
+    frontend_send(&t.k->front, request, 0, &m, sizeof(m), &t.pager.memory, 1);
     assert_int_equal(frontend_recv(&t.k->front, request, &answer, sizeof(answer)), sizeof(answer));
-    t.base = answer.region.user_addr;
-    assert_int_equal(t.base % PAGE, 0);
-    assert_int_not_equal(t.base, m.region.user_addr);
+    t.pager.base = answer.region.user_addr;
+    assert_int_equal(t.pager.base % PAGER_PAGE, 0);
+    assert_int_not_equal(t.pager.base, m.region.user_addr);
     answer.region.user_addr = m.region.user_addr;
     assert_memory_equal(&answer, &m, sizeof(m));
     assert_int_equal(frontend_request(&t.k->front, request, &zero, sizeof(zero), NULL, 0), 0);
@@ -132,12 +72,9 @@ static void set_up(bool by_table)
 
     t.k = new_kit(true);
     f = &t.k->front;
-    t.memory = driver_memory_handle(&f->memory);
-    t.size = f->memory.size;
-    t.kept = calloc(1, t.size);
-    assert_non_null(t.kept);
+    pager_open(&t.pager, driver_memory_handle(&f->memory), f->memory.size);
     frontend_handshake(f, PROTOCOL);
-    t.uffd = advise();
+    t.pager.uffd = advise();
     assert_int_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
     assert_int_equal(frontend_set(f, VHU_REQ_SET_FEATURES, f->features), 0);
     share(by_table);
@@ -146,8 +83,7 @@ static void set_up(bool by_table)
 static void tear_down(void)
 {
     uv_kit_free(t.k);
-    close(t.uffd);
-    free(t.kept);
+    pager_close(&t.pager);
 }
 
 static unsigned completed(void)
@@ -164,18 +100,18 @@ static void test_pages_come(void **state)
     for (int by_table = 0; by_table <= 1; by_table++) {
         set_up(by_table);
         assert_int_equal(frontend_submit(&t.k->front.rings[0], REQUESTS), REQUESTS);
-        hide(0, t.size);
-        start_bringing();
+        pager_hide(&t.pager, 0, t.pager.size);
+        pager_start(&t.pager);
         frontend_start_ring(&t.k->front, 0, 0);
         uv_kit_until(t.k, completed() == REQUESTS);
         /* Also while it stops. */
         assert_int_equal(frontend_stop_ring(&t.k->front, 0), REQUESTS);
-        stop_bringing();
-        assert_in_range(t.brought, 2, t.size / PAGE);
+        pager_stop(&t.pager);
+        assert_in_range(t.pager.brought, 2, t.pager.size / PAGER_PAGE);
         assert_int_equal(frontend_reap(&t.k->front.rings[0]), REQUESTS);
         assert_int_equal(ask(VHU_REQ_POSTCOPY_END), 0);
         /* Nothing is missed any more, and memory is as ever. */
-        hide(t.size - PAGE, PAGE);
+        pager_hide(&t.pager, t.pager.size - PAGER_PAGE, PAGER_PAGE);
         frontend_start_ring(&t.k->front, 0, REQUESTS);
         uv_kit_requests(t.k, 0, REQUESTS);
         tear_down();
@@ -201,9 +137,7 @@ static void test_end_while_running(void **state)
 
 static void wait_for_fault(void)
 {
-    struct pollfd p = {.fd = t.uffd, .events = POLLIN};
-
-    uv_kit_until(t.k, poll(&p, 1, 0) > 0);
+    uv_kit_until(t.k, pager_is_missed(&t.pager));
 }
 
 /* The page with what requests say, or all of it. */
@@ -212,9 +146,9 @@ static void hide_some(bool all)
     uint64_t data = t.k->front.rings[0].data - t.k->front.memory.regions[0].guest_addr;
 
     if (all)
-        hide(0, t.size);
+        pager_hide(&t.pager, 0, t.pager.size);
     else
-        hide(data / PAGE * PAGE, PAGE);
+        pager_hide(&t.pager, data / PAGER_PAGE * PAGER_PAGE, PAGER_PAGE);
 }
 
 /* The worker waits for a page; `asks` requests, of which the first wants the ring parked, too. */
@@ -297,7 +231,7 @@ static void test_bad_ring(void **state)
 static void test_out_of_order(void **state)
 {
     frontend *f;
-    int uffd;
+    int uffd, second;
 
     (void)state;
     t.k = new_kit(true);
@@ -306,20 +240,20 @@ static void test_out_of_order(void **state)
     assert_int_not_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
     assert_int_not_equal(ask(VHU_REQ_POSTCOPY_END), 0);
     frontend_share(f, 1);
-    t.uffd = advise();
+    uffd = advise();
     /* Memory that is there already has no place in it. */
     assert_int_not_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
     assert_int_equal(frontend_region(f, VHU_REQ_REM_MEM_REG, 0), 0);
     assert_int_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
     frontend_call_again(f, uv_kit_dial(t.k));
-    close(t.uffd);
+    close(uffd);
     /* Nothing of that is known to the next; who is advised twice has the second. */
     frontend_handshake(f, PROTOCOL);
     assert_int_not_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
     uffd = advise();
-    t.uffd = advise();
+    second = advise();
     close(uffd);
-    close(t.uffd);
+    close(second);
     assert_int_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
     assert_int_equal(ask(VHU_REQ_POSTCOPY_END), 0);
     assert_int_not_equal(ask(VHU_REQ_POSTCOPY_END), 0);
@@ -335,12 +269,13 @@ static void test_not_mapped_yet(void **state)
     const uint64_t zero = 0;
     vhu_mem_region answer[2];
     frontend *f;
+    int uffd;
 
     (void)state;
     t.k = new_kit(true);
     f = &t.k->front;
     frontend_handshake(f, PROTOCOL);
-    t.uffd = advise();
+    uffd = advise();
     assert_int_equal(ask(VHU_REQ_POSTCOPY_LISTEN), 0);
     assert_int_equal(frontend_set(f, VHU_REQ_SET_FEATURES, f->features), 0);
     frontend_submit(&f->rings[0], REQUESTS);
@@ -355,7 +290,7 @@ static void test_not_mapped_yet(void **state)
     uv_kit_until(t.k, completed() == REQUESTS);
     assert_int_equal(frontend_reap(&f->rings[0]), REQUESTS);
     uv_kit_free(t.k);
-    close(t.uffd);
+    close(uffd);
 }
 
 /* --- who offers it --- */

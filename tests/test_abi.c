@@ -234,6 +234,29 @@ static int remote_options(const void *s)
     return r;
 }
 
+static int advised(void *self, vhu_handle *userfault)
+{
+    (void)self, (void)userfault;
+    return 0;
+}
+
+static void placed(void *self, uint64_t guest_addr, uint64_t size, uint64_t backend_addr)
+{
+    (void)self, (void)guest_addr, (void)size, (void)backend_addr;
+}
+
+static int postcopy_ops(const void *s)
+{
+    const vhu_remote_options options = {.size = sizeof(options), .num_rings = 1};
+    vhu_remote *remote;
+    int r;
+
+    assert_int_equal(vhu_remote_new(&remote, &options), 0);
+    r = vhu_remote_begin_postcopy(remote, s, NULL);
+    vhu_remote_free(remote);
+    return r;
+}
+
 /* --- of rings, with memory for them --- */
 
 static _Alignas(16) uint8_t bytes[MEMORY_SIZE];
@@ -287,6 +310,7 @@ typedef union any {
     vhu_device_options device_options;
     vhu_executor executor;
     vhu_remote_options remote_options;
+    vhu_postcopy_ops postcopy_ops;
     vhu_driver_ring_config driver_ring_config;
     vhu_queue_config queue_config;
 } any;
@@ -319,6 +343,12 @@ static void fill_executor(any *a)
 static void fill_remote_options(any *a)
 {
     a->remote_options.num_rings = 1;
+}
+
+static void fill_postcopy_ops(any *a)
+{
+    a->postcopy_ops.advised = advised;
+    a->postcopy_ops.placed = placed;
 }
 
 static void fill_driver_ring_config(any *a)
@@ -366,6 +396,7 @@ static const sized rows[] = {
     UP_TO(vhu_listener_options, connection, listener_options, NULL),
     UP_TO(vhu_message, features, message, fill_message),
     UP_TO(vhu_pipe_options, peer_process, pipe_options, NULL),
+    ROW(vhu_postcopy_ops, sizeof(vhu_postcopy_ops), postcopy_ops, fill_postcopy_ops),
     ROW(vhu_queue_config, sizeof(vhu_queue_config), queue_config, fill_queue_config),
     UP_TO(vhu_remote_options, protocol_features, remote_options, fill_remote_options),
     UP_TO(vhu_transport, wait_handle, transport, fill_transport),

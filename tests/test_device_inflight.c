@@ -1,106 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device kit's in-flight area: who gets one, and rings that go on with what another left. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "inflight.h"
-#include "os.h"
-#include "test_device_fixture.h"
-
-#define PROTOCOL (FRONTEND_PROTOCOL | VHU_BIT(VHU_PF_INFLIGHT_SHMFD))
-
-enum { LEFT = 5, RING_SIZE = 16 };
+#include "device_internal.h"
+#include "test_left_fixture.h"
+#include "util.h"
 
 static const kit_options two_rings = {.rings = 2};
+static const kit_options two_packed = {.rings = 2, .features = PACKED};
+static const kit_options *const layouts[] = {&two_rings, &two_packed};
 
-/* The specification's layout. */
-typedef struct left_entry {
-    uint8_t out;
-    uint8_t pad[5];
-    uint16_t next;
-    uint64_t counter;
-} left_entry;
-
-typedef struct left_region {
-    uint64_t features;
-    uint16_t version;
-    uint16_t num;
-    uint16_t last_batch_head;
-    uint16_t used_idx;
-    left_entry entries[RING_SIZE];
-    uint8_t pad[48]; /* to a multiple of 64 */
-} left_region;
-
-typedef struct shared_area {
-    vhu_inflight_area area;
-    vhu_handle handle;
-    os_map map;
-    left_region *rings;
-} shared_area;
-
-static void get_area(kit *k, shared_area *a)
+/* Both layouts, on any number of workers. */
+static void each_layout(void (*test)(const kit_options *options))
 {
-    void *base;
-
-    a->area = (vhu_inflight_area){.num_queues = 2, .queue_size = RING_SIZE};
-    frontend_get_area(&k->front, &a->area, &a->handle);
-    assert_int_not_equal(a->handle, VHU_NO_HANDLE);
-    assert_int_equal(a->area.mmap_size, 2 * sizeof(left_region));
-    assert_int_equal(
-        os_map_shared(&a->map, a->handle, a->area.mmap_offset, a->area.mmap_size, &base), 0);
-    a->rings = base;
-}
-
-static void close_area(shared_area *a)
-{
-    os_unmap(&a->map);
-    vhu_handle_close(&a->handle);
-}
-
-/* As if a device had taken the first `n` requests of ring 0 and had come no further. */
-static void leave(kit *k, shared_area *a, uint32_t n)
-{
-    left_region *r = &a->rings[0];
-
-    r->version = 1;
-    r->num = RING_SIZE;
-    for (uint32_t i = 0; i < n; i++) {
-        uint16_t head = k->front.rings[0].driver.avail->ring[i];
-
-        r->entries[head].out = 1;
-        r->entries[head].counter = 100 + i;
-    }
-}
-
-static uint32_t count_out(const shared_area *a)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < RING_SIZE; i++)
-        n += a->rings[0].entries[i].out;
-    return n;
-}
-
-/* A front-end whose rings are full of what another device has taken. */
-static kit *open_left(const kit_options *options, shared_area *a)
-{
-    kit *k = kit_new(options);
-    frontend *f = &k->front;
-
-    frontend_handshake(f, PROTOCOL);
-    frontend_share(f, f->memory.num_regions);
-    get_area(k, a);
-    assert_int_equal(frontend_submit(&f->rings[0], LEFT + 2), LEFT + 2);
-    leave(k, a, LEFT);
-    assert_int_equal(frontend_set_area(f, &a->area, a->handle), 0);
-    frontend_signalled(f->rings[0].call);
-    return k;
-}
-
-static void close_left(kit *k, shared_area *a)
-{
-    kit_free(k);
-    close_area(a);
+    for (size_t i = 0; i < VHU__COUNT(layouts); i++)
+        kit_each(test, *layouts[i]);
 }
 
 /* --- who gets one --- */
@@ -145,34 +59,44 @@ static void test_no_area(void **state)
     kit_free(k);
 }
 
-/* Packed rings keep no record yet. */
-static void test_packed(void **state)
+/* Without features it is not known whose records will be there: there is room for either's. */
+static void before_features(const kit_options *options)
 {
-    vhu_inflight_area area = {.num_queues = 1, .queue_size = 16};
-    kit_options options = two_rings;
+    kit *k = kit_new(options);
+    frontend *f = &k->front;
+    vhu_inflight_area area = {.num_queues = 2, .queue_size = RING_SIZE};
     vhu_handle handle;
-    kit *k;
 
-    (void)state;
-    options.features = VHU_BIT(VHU_F_RING_PACKED);
-    k = kit_new(&options);
-    frontend_handshake(&k->front, PROTOCOL);
-    frontend_share(&k->front, k->front.memory.num_regions);
-    frontend_get_area(&k->front, &area, &handle);
-    assert_int_equal(area.mmap_size, 0);
-    assert_int_equal(handle, VHU_NO_HANDLE);
+    frontend_handshake(f, PROTOCOL);
+    frontend_get_area(f, &area, &handle);
+    assert_int_equal(area.mmap_size, 2 * sizeof(left_packed));
+    assert_int_equal(frontend_set_area(f, &area, handle), 0);
+    vhu_handle_close(&handle);
+    frontend_share(f, f->memory.num_regions);
+    for (uint32_t i = 0; i < 2; i++) {
+        frontend_start_ring(f, i, 0);
+        kit_requests(k, i, 4);
+    }
+    assert_true(k->device->inflight != NULL && k->device->rings[1].queue->tracked);
+    assert_int_equal(k->logged, 0);
     kit_free(k);
 }
 
+static void test_before_features(void **state)
+{
+    (void)state;
+    each_layout(before_features);
+}
+
 /* What is refused changes nothing: the area before is in use still. */
-static void test_refused(void **state)
+static void refused(const kit_options *options)
 {
     shared_area a;
     vhu_inflight_area wrong;
-    kit *k = open_left(&two_rings, &a);
+    kit *k = open_left(options, &a);
     frontend *f = &k->front;
+    uint16_t *version;
 
-    (void)state;
     wrong = a.area;
     wrong.num_queues = 3;
     assert_int_not_equal(frontend_set_area(f, &wrong, a.handle), 0);
@@ -180,11 +104,20 @@ static void test_refused(void **state)
     wrong.mmap_size--;
     assert_int_not_equal(frontend_set_area(f, &wrong, a.handle), 0);
     assert_int_not_equal(frontend_set_area(f, &a.area, vhu_event_wait_handle(f->rings[0].kick)), 0);
-    a.rings[1].version = 2;
+    version = a.is_packed ? &a.packed[1].version : &a.rings[1].version;
+    *version = 2;
     assert_int_not_equal(frontend_set_area(f, &a.area, a.handle), 0);
+    assert_non_null(strstr(k->last_log, a.is_packed ? "packed rings is refused" : "split rings"));
+    *version = 0;
     frontend_start_ring(f, 0, 0);
     kit_reap(k, 0, LEFT + 2);
     close_left(k, &a);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    each_layout(refused);
 }
 
 /* --- going on --- */
@@ -203,39 +136,42 @@ static void goes_on(const kit_options *options)
     assert_true(frontend_signalled(f->rings[0].call));
     assert_true(frontend_signalled(f->rings[1].call));
     assert_int_equal(count_out(&a), 0);
-    assert_int_equal(a.rings[0].used_idx, LEFT + 2);
+    expect_used(k, &a, 0, LEFT + 2);
     kit_requests(k, 0, 4);
     kit_requests(k, 1, 4);
-    assert_int_equal(a.rings[1].used_idx, 4);
-    assert_int_equal(frontend_stop_ring(f, 0), LEFT + 6);
+    expect_used(k, &a, 1, 4);
+    assert_int_equal(frontend_stop_ring(f, 0), base_after(k, 0, LEFT + 6));
+    expect_used(k, &a, 0, LEFT + 6);
     /* The next front-end brings none. */
     frontend_hang_up(f);
     kit_turn(k);
     kit_connect(k);
     frontend_start(f);
+    memset(a.rings, 0xff, a.area.mmap_size);
     kit_requests(k, 0, 4);
-    assert_int_equal(a.rings[0].used_idx, LEFT + 6);
+    assert_int_equal(a.rings[0].used_idx, UINT16_MAX);
     close_left(k, &a);
 }
 
 static void test_goes_on(void **state)
 {
-    kit_options in_order = two_rings;
-
     (void)state;
-    in_order.features = VHU_BIT(VHU_F_IN_ORDER);
-    kit_each(goes_on, two_rings);
-    kit_each(goes_on, in_order);
+    each_layout(goes_on);
+    for (size_t i = 0; i < VHU__COUNT(layouts); i++) {
+        kit_options in_order = *layouts[i];
+
+        in_order.features |= VHU_BIT(VHU_F_IN_ORDER);
+        kit_each(goes_on, in_order);
+    }
 }
 
 /* The device keeps the record while it works. */
-static void test_out(void **state)
+static void out(const kit_options *options)
 {
     shared_area a;
-    kit *k = kit_new(&two_rings);
+    kit *k = kit_new(options);
     frontend *f = &k->front;
 
-    (void)state;
     frontend_handshake(f, PROTOCOL);
     frontend_share(f, f->memory.num_regions);
     get_area(k, &a);
@@ -251,24 +187,32 @@ static void test_out(void **state)
     close_left(k, &a);
 }
 
+static void test_out(void **state)
+{
+    (void)state;
+    each_layout(out);
+}
+
 /* A ring that shall stop before it has run does not leave behind what the base passes over. */
 static void stops_at_once(const kit_options *options)
 {
     shared_area a;
     kit *k = open_left(options, &a);
     frontend *f = &k->front;
+    uint32_t base;
 
     frontend_start_ring(f, 0, 0);
-    assert_int_equal(frontend_stop_ring(f, 0), LEFT + 2);
+    base = frontend_stop_ring(f, 0);
     assert_int_equal(count_out(&a), 0);
     assert_int_equal(frontend_reap(&f->rings[0]), LEFT + 2);
+    assert_int_equal(base, base_after(k, 0, LEFT + 2));
     close_left(k, &a);
 }
 
 static void test_stops_at_once(void **state)
 {
     (void)state;
-    kit_each(stops_at_once, two_rings);
+    each_layout(stops_at_once);
 }
 
 /* The same while the worker sleeps: it takes what was out, since nobody else knows of that. */
@@ -302,17 +246,18 @@ static void test_stops_before_it_begins(void **state)
 }
 
 /* A device without room leaves it where it was, for the next time. */
-static void test_no_room(void **state)
+static void no_room(const kit_options *options)
 {
     shared_area a;
-    kit *k = open_left(&two_rings, &a);
+    kit *k = open_left(options, &a);
     frontend *f = &k->front;
 
-    (void)state;
     atomic_store(&k->echo.room, 0);
     frontend_start_ring(f, 0, 0);
     kit_turn(k);
-    assert_int_equal(frontend_stop_ring(f, 0), LEFT);
+    assert_int_equal(frontend_stop_ring(f, 0),
+                     a.is_packed ? (uint32_t)VHU__POS_START << 16 | VHU__POS_START | LEFT_DESCS
+                                 : LEFT);
     assert_int_equal(count_out(&a), LEFT);
     atomic_store(&k->echo.room, 2);
     frontend_start_ring(f, 0, LEFT);
@@ -321,14 +266,19 @@ static void test_no_room(void **state)
     close_left(k, &a);
 }
 
+static void test_no_room(void **state)
+{
+    (void)state;
+    each_layout(no_room);
+}
+
 /* Rings of a device that was reset are new ones. */
-static void test_reset(void **state)
+static void reset(const kit_options *options)
 {
     shared_area a;
-    kit *k = open_left(&two_rings, &a);
+    kit *k = open_left(options, &a);
     frontend *f = &k->front;
 
-    (void)state;
     atomic_store(&k->echo.room, 0);
     frontend_start_ring(f, 0, 0);
     assert_int_equal(frontend_request(f, VHU_REQ_RESET_DEVICE, NULL, 0, NULL, 0), 0);
@@ -336,44 +286,110 @@ static void test_reset(void **state)
     atomic_store(&k->echo.room, ECHO_SLOTS);
     /* As the base says: what was out is not. */
     k->echo.rings[0].next_seq = LEFT;
-    frontend_start_ring(f, 0, LEFT);
+    frontend_start_ring(f, 0, a.is_packed ? VHU__POS_START | LEFT_DESCS : LEFT);
     kit_turn(k);
     assert_int_equal(k->echo.rings[0].taken, 2);
     assert_int_equal(count_out(&a), 0);
     close_left(k, &a);
 }
 
+static void test_reset(void **state)
+{
+    (void)state;
+    each_layout(reset);
+}
+
 /* An area that has become wrong fails the start, and says so. */
-static void test_spoilt(void **state)
+static void spoilt(const kit_options *options)
 {
     shared_area a;
-    kit *k = open_left(&two_rings, &a);
+    kit *k = open_left(options, &a);
     frontend *f = &k->front;
+    uint16_t *head = a.is_packed ? &a.packed[0].old_free_head : &a.rings[0].last_batch_head;
+    uint16_t was = *head;
 
-    (void)state;
-    a.rings[0].last_batch_head = RING_SIZE;
+    *head = RING_SIZE + 1;
     frontend_vring(f, VHU_REQ_SET_VRING_NUM, 0, RING_SIZE);
     frontend_addr(f, 0);
     frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, f->rings[0].kick);
     assert_int_not_equal(frontend_vring(f, VHU_REQ_SET_VRING_ENABLE, 0, 1), 0);
     assert_false(kit_runs(k, 0));
-    a.rings[0].last_batch_head = 0;
+    assert_string_equal(k->last_log,
+                        "ring 0: the record of what is out is damaged, or that of another ring");
+    *head = was;
     assert_int_equal(frontend_vring(f, VHU_REQ_SET_VRING_ENABLE, 0, 1), 0);
     kit_reap(k, 0, LEFT + 2);
     close_left(k, &a);
 }
 
+static void test_spoilt(void **state)
+{
+    (void)state;
+    each_layout(spoilt);
+}
+
+/* Records of the other layout, which an area's front-end knows nothing of. */
+static void test_other_layout(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < VHU__COUNT(layouts); i++) {
+        const bool now_packed = i == 0;
+        vhu_inflight_area area;
+        shared_area a;
+        kit *k = open_left(layouts[i], &a);
+        frontend *f = &k->front;
+
+        area = a.area;
+        area.mmap_size = UINT32_MAX; /* as if it had been made for either */
+        frontend_hang_up(f);
+        kit_turn(k);
+        kit_connect(k);
+        frontend_handshake(f, PROTOCOL);
+        f->features ^= PACKED;
+        frontend_share(f, f->memory.num_regions);
+        assert_int_not_equal(frontend_set_area(f, &area, a.handle), 0);
+        assert_non_null(strstr(k->last_log, now_packed ? "packed rings" : "split rings"));
+        close_left(k, &a);
+    }
+}
+
+/* A firmware's driver with one layout, the system's with the other; the area stays. */
+static void test_change_of_layout(void **state)
+{
+    kit *k = kit_new(&two_packed);
+    frontend *f = &k->front;
+    driver_ring *d = &f->rings[0].driver;
+    shared_area a;
+
+    (void)state;
+    frontend_handshake(f, PROTOCOL);
+    frontend_share(f, f->memory.num_regions);
+    get_area(k, &a);
+    assert_int_equal(frontend_set_area(f, &a.area, a.handle), 0);
+    for (int i = 0; i < 4; i++) {
+        frontend_start_ring(f, 0, driver_ring_base(d));
+        kit_requests(k, 0, 3);
+        assert_true(k->device->rings[0].queue->tracked);
+        a.is_packed = is_packed(k);
+        expect_used(k, &a, 0, 3);
+        frontend_stop_ring(f, 0);
+        f->features ^= PACKED;
+        assert_int_equal(frontend_set(f, VHU_REQ_SET_FEATURES, f->features), 0);
+        assert_int_equal(driver_ring_init(d, &f->memory, d->desc_addr, d->num, f->features), 0);
+    }
+    close_left(k, &a);
+}
+
 /* QEMU's area has its device's queue size, whatever a driver chooses: no record is better than no
  * ring. */
-static void test_larger_ring(void **state)
+static void larger_ring(const kit_options *options)
 {
-    kit *k = kit_new(&two_rings);
+    kit *k = kit_new(options);
     frontend *f = &k->front;
     shared_area a = {.area = {.num_queues = 2, .queue_size = RING_SIZE / 2}};
     unsigned logged;
     void *base;
 
-    (void)state;
     frontend_handshake(f, PROTOCOL);
     frontend_share(f, f->memory.num_regions);
     frontend_get_area(f, &a.area, &a.handle);
@@ -389,15 +405,29 @@ static void test_larger_ring(void **state)
     close_left(k, &a);
 }
 
+static void test_larger_ring(void **state)
+{
+    (void)state;
+    each_layout(larger_ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_offer),         leakcheck_test(test_no_area),
-        leakcheck_test(test_packed),        leakcheck_test(test_refused),
-        leakcheck_test(test_goes_on),       leakcheck_test(test_out),
-        leakcheck_test(test_stops_at_once), leakcheck_test(test_stops_before_it_begins),
-        leakcheck_test(test_no_room),       leakcheck_test(test_reset),
-        leakcheck_test(test_spoilt),        leakcheck_test(test_larger_ring),
+        leakcheck_test(test_offer),
+        leakcheck_test(test_no_area),
+        leakcheck_test(test_before_features),
+        leakcheck_test(test_other_layout),
+        leakcheck_test(test_change_of_layout),
+        leakcheck_test(test_refused),
+        leakcheck_test(test_goes_on),
+        leakcheck_test(test_out),
+        leakcheck_test(test_stops_at_once),
+        leakcheck_test(test_stops_before_it_begins),
+        leakcheck_test(test_no_room),
+        leakcheck_test(test_reset),
+        leakcheck_test(test_spoilt),
+        leakcheck_test(test_larger_ring),
     };
 
     return cmocka_run_group_tests_name("device_inflight", tests, NULL, NULL);

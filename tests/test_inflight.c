@@ -27,7 +27,7 @@ static void test_sizes(void **state)
         vhu_inflight_area area = {.num_queues = rows[i].num_queues,
                                   .queue_size = rows[i].queue_size};
         vhu_handle handle = VHU_NO_HANDLE;
-        int r = vhu__inflight_create(&area, &handle);
+        int r = vhu__inflight_create(&area, false, &handle);
 
         assert_int_equal(r, rows[i].size ? 0 : VHU_EINVAL);
         assert_int_equal(area.mmap_size, rows[i].size);
@@ -101,15 +101,15 @@ static void test_untracked(void **state)
     (void)state;
     keeper_open(&k, AREA_RING_SIZE, 0);
     assert_int_equal(keeper_open_area(&k), 0);
-    assert_int_equal(vhu__inflight_track(k.inflight, AREA_RINGS - 1, k.rig->queue), 0);
+    assert_int_equal(vhu__inflight_track(k.inflight, AREA_RINGS - 1, k.rig->queue, false), 0);
     assert_true(k.rig->queue->tracked);
-    assert_int_equal(vhu__inflight_track(k.inflight, AREA_RINGS, k.rig->queue), 0);
+    assert_int_equal(vhu__inflight_track(k.inflight, AREA_RINGS, k.rig->queue, false), 0);
     assert_false(k.rig->queue->tracked);
-    assert_int_equal(vhu__inflight_track(k.inflight, 0, k.rig->queue), 0);
-    assert_int_equal(vhu__inflight_track(NULL, 0, k.rig->queue), 0);
+    assert_int_equal(vhu__inflight_track(k.inflight, 0, k.rig->queue, false), 0);
+    assert_int_equal(vhu__inflight_track(NULL, 0, k.rig->queue, false), 0);
     assert_false(k.rig->queue->tracked);
     assert_int_equal(vhu_queue_start(k.rig->queue, &k.rig->config), 0);
-    assert_int_equal(vhu__inflight_track(k.inflight, 0, k.rig->queue), VHU_ESTATE);
+    assert_int_equal(vhu__inflight_track(k.inflight, 0, k.rig->queue, false), VHU_ESTATE);
     vhu__inflight_clear(NULL);
     vhu__inflight_close(NULL);
     keeper_close(&k);
@@ -189,7 +189,7 @@ static void test_changed_meanwhile(void **state)
         leave_two_out(&k);
         assert_int_equal(keeper_open_area(&k), 0);
         keeper_set(&k, row->offset, row->size, row->value);
-        assert_int_equal(vhu__inflight_track(k.inflight, 0, k.rig->queue), 0);
+        assert_int_equal(vhu__inflight_track(k.inflight, 0, k.rig->queue, false), 0);
         assert_int_equal(vhu_queue_start(k.rig->queue, &k.rig->config), row->started);
         assert_int_equal(vhu_queue_is_running(k.rig->queue), row->started == 0);
         assert_int_equal(take(k.rig, 1), row->started ? VHU_ESTATE : 1);
@@ -255,7 +255,7 @@ static void test_bad_areas(void **state)
         keeper_open(&k, AREA_RING_SIZE, 0);
         k.area = rows[i].area;
         assert_int_equal(os_handle_dup(k.handle, &handle), 0);
-        assert_int_equal(vhu__inflight_open(&k.inflight, &k.area, &handle), rows[i].result);
+        assert_int_equal(vhu__inflight_open(&k.inflight, &k.area, false, &handle), rows[i].result);
         assert_int_equal(handle == VHU_NO_HANDLE, rows[i].result == 0);
         vhu_handle_close(&handle);
         keeper_close(&k);
@@ -269,7 +269,7 @@ static void test_no_object(void **state)
     vhu__inflight *inflight;
 
     (void)state;
-    assert_true(vhu__inflight_open(&inflight, &area, &handle) < 0);
+    assert_true(vhu__inflight_open(&inflight, &area, false, &handle) < 0);
 }
 
 /* --- going on --- */

@@ -5,11 +5,86 @@
  */
 #include <string.h>
 
+#include "endian.h"
 #include "test_inflight_fixture.h"
 
 enum { REQUESTS = 12, ROOM = 4, BATCH = 3, SLOT = 64, NEVER = 100000 };
 
+/* A word of the record; of each entry, if it lies in one. */
+typedef struct field {
+    size_t offset;
+    size_t size; /* 0: no more */
+    bool of_entry;
+} field;
+
+/* In which order they are stored by each hook: what the next device finds depends on it. */
+typedef struct orders {
+    field starting[16], taken[12], completing[6], completed[6];
+} orders;
+
+static const orders split_orders = {
+    .starting = {{AREA_OUT, 1, true},
+                 {AREA_NUM, 2, false},
+                 {AREA_LAST_BATCH_HEAD, 2, false},
+                 {AREA_USED_IDX, 2, false},
+                 {AREA_VERSION, 2, false}},
+    .taken = {{AREA_COUNTER, 8, true}, {AREA_OUT, 1, true}},
+    .completing = {{AREA_NEXT, 2, true}, {AREA_LAST_BATCH_HEAD, 2, false}},
+    .completed = {{AREA_OUT, 1, true}, {AREA_USED_IDX, 2, false}},
+};
+
+static const orders packed_orders = {
+    .starting = {{PACKED_OUT, 1, true},
+                 {PACKED_NEXT, 2, true},
+                 {PACKED_LAST, 2, true},
+                 {PACKED_SPAN, 2, true},
+                 {AREA_NUM, 2, false},
+                 {PACKED_USED_IDX, 2, false},
+                 {PACKED_USED_WRAP, 1, false},
+                 {PACKED_FREE_HEAD, 2, false},
+                 {PACKED_OLD_FREE_HEAD, 2, false},
+                 {PACKED_OLD_USED_IDX, 2, false},
+                 {PACKED_OLD_USED_WRAP, 1, false},
+                 {AREA_VERSION, 2, false}},
+    .taken = {{PACKED_ADDR, 8, true},
+              {PACKED_LEN, 4, true},
+              {PACKED_FLAGS, 2, true},
+              {PACKED_ID, 2, true},
+              {PACKED_SPAN, 2, true},
+              {PACKED_LAST, 2, true},
+              {PACKED_COUNTER, 8, true},
+              {PACKED_OUT, 1, true},
+              {PACKED_FREE_HEAD, 2, false},
+              {PACKED_OLD_FREE_HEAD, 2, false}},
+    .completing = {{PACKED_NEXT, 2, true},
+                   {PACKED_FREE_HEAD, 2, false},
+                   {PACKED_USED_IDX, 2, false},
+                   {PACKED_USED_WRAP, 1, false}},
+    .completed = {{PACKED_OUT, 1, true},
+                  {PACKED_OLD_FREE_HEAD, 2, false},
+                  {PACKED_OLD_USED_IDX, 2, false},
+                  {PACKED_OLD_USED_WRAP, 1, false}},
+};
+
+typedef struct ring_kind {
+    uint64_t features;
+    uint16_t index; /* where the ring begins: it goes round its end */
+    const orders *orders;
+    unsigned points; /* less than there are */
+} ring_kind;
+
+#define PLAIN (VHU_BIT(VHU_F_RING_INDIRECT_DESC) | VHU_BIT(VHU_F_RING_EVENT_IDX))
+
+static const ring_kind kinds[] = {
+    {PLAIN, UINT16_MAX - 3, &split_orders, 60},
+    {PLAIN | VHU_BIT(VHU_F_IN_ORDER), UINT16_MAX - 3, &split_orders, 60},
+    {PLAIN | VHU_BIT(VHU_F_RING_PACKED), VHU__POS_WRAP | 5, &packed_orders, 150},
+    {PLAIN | VHU_BIT(VHU_F_RING_PACKED) | VHU_BIT(VHU_F_IN_ORDER), VHU__POS_WRAP | 5,
+     &packed_orders, 150},
+};
+
 typedef struct world {
+    const ring_kind *kind;
     keeper k;
     /* The driver. */
     uint32_t added;
@@ -32,48 +107,76 @@ static void point(world *w)
         longjmp(w->grave, 1);
 }
 
+/* What a hook has stored, once more and slowly, from what was there before. */
+static void store_field(world *w, uint8_t *before, const uint8_t *after, size_t at, size_t size)
+{
+    if (memcmp(before + at, after + at, size) == 0)
+        return;
+    point(w);
+    memcpy(before + at, after + at, size);
+    memcpy(w->k.bytes + at, after + at, size);
+}
+
+static void store_slowly(world *w, uint8_t *before, const field *fields)
+{
+    uint8_t after[PACKED_STRIDE];
+    const size_t bytes = w->k.packed ? PACKED_STRIDE : AREA_STRIDE;
+
+    memcpy(after, w->k.bytes, bytes);
+    memcpy(w->k.bytes, before, bytes);
+    for (const field *f = fields; f->size > 0; f++) {
+        for (uint32_t i = 0; i < (f->of_entry ? AREA_RING_SIZE : 1); i++)
+            store_field(w, before, after,
+                        f->of_entry ? keeper_entry_at(&w->k, i, f->offset) : f->offset, f->size);
+    }
+    assert_memory_equal(before, after, bytes);
+    point(w);
+}
+
+static void remember(const world *w, uint8_t *before)
+{
+    memcpy(before, w->k.bytes, w->k.packed ? PACKED_STRIDE : AREA_STRIDE);
+}
+
 static void on_taken(void *self, const vhu_chain *chain)
 {
     world *w = self;
+    uint8_t before[PACKED_STRIDE];
 
-    point(w);
+    remember(w, before);
     w->real.taken(w->real.self, chain);
-    point(w);
+    store_slowly(w, before, w->kind->orders->taken);
 }
 
 static void on_completing(void *self, const vhu_chain *chains, uint32_t n)
 {
     world *w = self;
+    uint8_t before[PACKED_STRIDE];
 
-    for (uint32_t i = 0; i < n; i++) {
-        point(w);
-        w->real.completing(w->real.self, &chains[i], 1);
-    }
-    point(w);
+    remember(w, before);
+    w->real.completing(w->real.self, chains, n);
+    store_slowly(w, before, w->kind->orders->completing);
 }
 
-/* The used index of the area comes last. */
 static void on_completed(void *self, const vhu_chain *chains, uint32_t n, uint16_t used_idx)
 {
     world *w = self;
-    uint16_t before = (uint16_t)keeper_get(&w->k, AREA_USED_IDX, 2);
+    uint8_t before[PACKED_STRIDE];
 
-    for (uint32_t i = 0; i < n; i++) {
-        point(w);
-        w->real.completed(w->real.self, &chains[i], 1, i + 1 == n ? used_idx : before);
-    }
-    point(w);
+    remember(w, before);
+    w->real.completed(w->real.self, chains, n, used_idx);
+    store_slowly(w, before, w->kind->orders->completed);
 }
 
-/* A ring that starts writes to the area as well; how far it came does not show. */
-static int on_starting(void *self, uint32_t num, uint16_t used_idx, const uint16_t **heads)
+static int on_starting(void *self, vhu_queue *queue)
 {
     world *w = self;
+    uint8_t before[PACKED_STRIDE];
     int r;
 
-    point(w);
-    r = w->real.starting(w->real.self, num, used_idx, heads);
-    point(w);
+    remember(w, before);
+    r = w->real.starting(w->real.self, queue);
+    store_slowly(w, before, w->kind->orders->starting);
     return r;
 }
 
@@ -167,9 +270,10 @@ static void live(world *w)
 
     w->next = 0;
     assert_int_equal(keeper_open_area(&w->k), 0);
-    assert_int_equal(vhu__inflight_track(w->k.inflight, 0, queue), 0);
+    assert_int_equal(vhu__inflight_track(w->k.inflight, 0, queue, w->k.packed), 0);
     watch(w);
-    w->k.rig->config.base = w->k.rig->ring.used->idx;
+    if (!w->k.packed)
+        w->k.rig->config.base = vhu__le16(w->k.rig->ring.used->idx);
     assert_int_equal(vhu_queue_start(queue, &w->k.rig->config), 0);
     while (w->done < REQUESTS) {
         add(w);
@@ -192,42 +296,61 @@ static bool live_until(world *w, unsigned points)
     return false;
 }
 
+/* The record says that nothing is out, and how far the ring has come. */
+static void check_record(const world *w)
+{
+    const keeper *k = &w->k;
+    const driver_ring *ring = &k->rig->ring;
+
+    for (uint32_t i = 0; i < AREA_RING_SIZE; i++)
+        assert_int_equal(keeper_entry(k, i, AREA_OUT, 1), 0);
+    if (!k->packed) {
+        assert_int_equal(keeper_get(k, AREA_USED_IDX, 2), vhu__le16(ring->used->idx));
+        return;
+    }
+    assert_int_equal(keeper_get(k, PACKED_USED_IDX, 2) | keeper_get(k, PACKED_USED_WRAP, 1) << 15,
+                     ring->used_idx);
+    assert_int_equal(keeper_get(k, PACKED_FREE_HEAD, 2), keeper_get(k, PACKED_OLD_FREE_HEAD, 2));
+}
+
 /* Whether the first device died. */
-static bool run(unsigned first, unsigned second)
+static bool run(const ring_kind *kind, unsigned first, unsigned second)
 {
     static world w;
     bool died;
 
     memset(&w, 0, sizeof(w));
-    keeper_open(&w.k, AREA_RING_SIZE, UINT16_MAX - 3);
+    w.kind = kind;
+    keeper_open_with(&w.k, kind->features, AREA_RING_SIZE, kind->index);
     died = !live_until(&w, first);
     if (died && !live_until(&w, second))
         assert_true(live_until(&w, NEVER));
     assert_int_equal(w.done, REQUESTS);
-    for (uint32_t i = 0; i < AREA_RING_SIZE; i++)
-        assert_int_equal(keeper_entry(&w.k, i, AREA_OUT, 1), 0);
-    assert_int_equal(keeper_get(&w.k, AREA_USED_IDX, 2), w.k.rig->ring.used->idx);
+    check_record(&w);
     keeper_close(&w.k);
     return died;
 }
 
 static void test_each_point(void **state)
 {
-    unsigned points = 0;
-
     (void)state;
-    while (run(points, NEVER))
-        points++;
-    /* Two for each taken, and more than two for each completed. */
-    assert_true(points > REQUESTS * 4);
+    for (size_t i = 0; i < VHU__COUNT(kinds); i++) {
+        unsigned points = 0;
+
+        while (run(&kinds[i], points, NEVER))
+            points++;
+        assert_true(points > kinds[i].points);
+    }
 }
 
 static void test_each_two_points(void **state)
 {
     (void)state;
-    for (unsigned first = 0; run(first, NEVER); first += 3) {
-        for (unsigned second = 0; second < 40; second++)
-            run(first, second);
+    for (size_t i = 0; i < VHU__COUNT(kinds); i++) {
+        for (unsigned first = 0; run(&kinds[i], first, NEVER); first += 5) {
+            for (unsigned second = 0; second < 40; second++)
+                run(&kinds[i], first, second);
+        }
     }
 }
 

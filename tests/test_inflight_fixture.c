@@ -3,19 +3,27 @@
 
 #include <string.h>
 
-void keeper_open(keeper *k, uint32_t num, uint16_t index)
+#include "endian.h"
+
+void keeper_open_with(keeper *k, uint64_t features, uint32_t num, uint16_t index)
 {
-    const uint64_t features = VHU_BIT(VHU_F_RING_INDIRECT_DESC) | VHU_BIT(VHU_F_RING_EVENT_IDX);
     void *base;
 
-    *k = (keeper){.area = {.num_queues = AREA_RINGS, .queue_size = AREA_RING_SIZE},
+    *k = (keeper){.packed = (features & VHU_BIT(VHU_F_RING_PACKED)) != 0,
+                  .area = {.num_queues = AREA_RINGS, .queue_size = AREA_RING_SIZE},
                   .handle = VHU_NO_HANDLE};
-    assert_int_equal(vhu__inflight_create(&k->area, &k->handle), 0);
+    assert_int_equal(vhu__inflight_create(&k->area, k->packed, &k->handle), 0);
     assert_int_equal(
         os_map_shared(&k->map, k->handle, k->area.mmap_offset, k->area.mmap_size, &base), 0);
     k->bytes = base;
     k->rig = rig_new_at(num, features, index);
     vhu_queue_stop(k->rig->queue);
+}
+
+void keeper_open(keeper *k, uint32_t num, uint16_t index)
+{
+    keeper_open_with(k, VHU_BIT(VHU_F_RING_INDIRECT_DESC) | VHU_BIT(VHU_F_RING_EVENT_IDX), num,
+                     index);
 }
 
 void keeper_close(keeper *k)
@@ -33,10 +41,14 @@ int keeper_open_area(keeper *k)
 
     assert_null(k->inflight);
     assert_int_equal(os_handle_dup(k->handle, &handle), 0);
-    r = vhu__inflight_open(&k->inflight, &k->area, &handle);
+    r = vhu__inflight_open(&k->inflight, &k->area, k->packed, &handle);
     if (r == 0)
         assert_int_equal(handle, VHU_NO_HANDLE);
     vhu_handle_close(&handle);
+    if (r == 0)
+        r = vhu__inflight_check(k->inflight);
+    if (r < 0)
+        keeper_kill(k);
     return r;
 }
 
@@ -46,8 +58,10 @@ int keeper_start(keeper *k)
 
     if (r < 0)
         return r;
-    assert_int_equal(vhu__inflight_track(k->inflight, 0, k->rig->queue), 0);
-    k->rig->config.base = k->rig->ring.used->idx;
+    assert_int_equal(vhu__inflight_track(k->inflight, 0, k->rig->queue, k->packed), 0);
+    /* Nobody knows that of a packed ring: the front-end has it from the beginning. */
+    if (!k->packed)
+        k->rig->config.base = vhu__le16(k->rig->ring.used->idx);
     return vhu_queue_start(k->rig->queue, &k->rig->config);
 }
 
@@ -63,28 +77,39 @@ uint64_t keeper_get(const keeper *k, size_t offset, size_t size)
 {
     uint8_t u8;
     uint16_t u16;
+    uint32_t u32;
     uint64_t u64;
 
     memcpy(&u8, k->bytes + offset, sizeof(u8));
     memcpy(&u16, k->bytes + offset, sizeof(u16));
+    memcpy(&u32, k->bytes + offset, sizeof(u32));
     memcpy(&u64, k->bytes + offset, sizeof(u64));
-    return size == 1 ? u8 : size == 2 ? u16 : u64;
+    return size == 1 ? u8 : size == 2 ? u16 : size == 4 ? u32 : u64;
 }
 
 void keeper_set(keeper *k, size_t offset, size_t size, uint64_t value)
 {
     const uint8_t u8 = (uint8_t)value;
     const uint16_t u16 = (uint16_t)value;
+    const uint32_t u32 = (uint32_t)value;
 
     if (size == sizeof(u8))
         memcpy(k->bytes + offset, &u8, size);
     else if (size == sizeof(u16))
         memcpy(k->bytes + offset, &u16, size);
+    else if (size == sizeof(u32))
+        memcpy(k->bytes + offset, &u32, size);
     else
         memcpy(k->bytes + offset, &value, sizeof(value));
 }
 
 uint64_t keeper_entry(const keeper *k, uint32_t head, size_t offset, size_t size)
 {
-    return keeper_get(k, AREA_ENTRIES + head * (size_t)AREA_ENTRY + offset, size);
+    return keeper_get(k, keeper_entry_at(k, head, offset), size);
+}
+
+size_t keeper_entry_at(const keeper *k, uint32_t head, size_t offset)
+{
+    return k->packed ? PACKED_ENTRIES + head * (size_t)PACKED_ENTRY + offset
+                     : AREA_ENTRIES + head * (size_t)AREA_ENTRY + offset;
 }

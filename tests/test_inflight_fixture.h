@@ -24,8 +24,31 @@ enum {
     AREA_STRIDE = 192 /* for 8 descriptors: 16 + 8 * 16, and what is missing to 64 */
 };
 
+/* That of packed rings, where it is another one. */
+enum {
+    PACKED_FREE_HEAD = 12,
+    PACKED_OLD_FREE_HEAD = 14,
+    PACKED_USED_IDX = 16,
+    PACKED_OLD_USED_IDX = 18,
+    PACKED_USED_WRAP = 20,
+    PACKED_OLD_USED_WRAP = 21,
+    PACKED_ENTRIES = 32,
+    PACKED_ENTRY = 32,
+    PACKED_OUT = 0,
+    PACKED_NEXT = 2,
+    PACKED_LAST = 4,
+    PACKED_SPAN = 6,
+    PACKED_COUNTER = 8,
+    PACKED_ID = 16,
+    PACKED_FLAGS = 18,
+    PACKED_LEN = 20,
+    PACKED_ADDR = 24,
+    PACKED_STRIDE = 320
+};
+
 typedef struct keeper {
     rig *rig;
+    bool packed;
     vhu_inflight_area area;
     vhu_handle handle;
     os_map map;
@@ -33,8 +56,9 @@ typedef struct keeper {
     vhu__inflight *inflight; /* NULL: no device lives */
 } keeper;
 
-/* A new area, and a guest with a ring of `num` whose indices begin at `index`. */
+/* A new area, and a guest with a ring of `num`, split or not, whose indices begin at `index`. */
 void keeper_open(keeper *k, uint32_t num, uint16_t index);
+void keeper_open_with(keeper *k, uint64_t features, uint32_t num, uint16_t index);
 void keeper_close(keeper *k);
 
 /* A device opens the area; and starts the ring, as ring 0, at the used index. */
@@ -48,5 +72,7 @@ uint64_t keeper_get(const keeper *k, size_t offset, size_t size);
 void keeper_set(keeper *k, size_t offset, size_t size, uint64_t value);
 /* Of an entry of ring 0. */
 uint64_t keeper_entry(const keeper *k, uint32_t head, size_t offset, size_t size);
+/* Where that is. */
+size_t keeper_entry_at(const keeper *k, uint32_t head, size_t offset);
 
 #endif

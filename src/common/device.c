@@ -73,11 +73,11 @@ static bool is_ready(const vhu_ring *ring)
  * QEMU makes the area for the queue size of its device, and drivers of virtio-mmio may choose a
  * larger one: such a ring runs without a record, as if there were no area.
  */
-static vhu__inflight *choose_inflight(vhu_ring *ring)
+static vhu__inflight *choose_inflight(vhu_ring *ring, bool packed)
 {
     vhu_device *device = ring->device;
 
-    if (!device->inflight || vhu__inflight_holds(device->inflight, ring->num))
+    if (!device->inflight || vhu__inflight_holds(device->inflight, packed, ring->num))
         return device->inflight;
     vhu__device_log(device, VHU_LOG_WARNING,
                     "ring %u: its %u entries are more than the in-flight area's, no record is kept",
@@ -101,10 +101,16 @@ int vhu__ring_start_queue(vhu_ring *ring)
 
     if (vhu_ring_is_big_endian(ring) && !ring->device->options.cross_endian)
         return VHU_ENOSYS;
-    r = vhu__inflight_track(packed ? NULL : choose_inflight(ring), ring->index, ring->queue);
+    r = vhu__inflight_track(choose_inflight(ring, packed), ring->index, ring->queue, packed);
     if (r == 0)
         r = vhu__log_track(ring);
-    return r == 0 ? vhu_queue_start(ring->queue, &config) : r;
+    if (r < 0)
+        return r;
+    r = vhu_queue_start(ring->queue, &config);
+    if (r < 0 && vhu_queue_error(ring->queue)[0] != '\0')
+        vhu__device_log(ring->device, VHU_LOG_ERROR, "ring %u: %s", ring->index,
+                        vhu_queue_error(ring->queue));
+    return r;
 }
 
 int vhu__ring_start(vhu_ring *ring)

@@ -4,6 +4,11 @@
 
 #include "device_internal.h"
 
+static bool is_packed(const vhu_device *device)
+{
+    return (device->features & VHU_BIT(VHU_F_RING_PACKED)) != 0;
+}
+
 /* --- changes --- */
 
 /* Logging is the kit's own affair: it goes on and off in mid-run. */
@@ -16,6 +21,9 @@ static int apply_features(vhu_device *device, const vhu__change *c)
         r = device->ops.set_features(device->self, c->value & ~logging);
     if (r < 0)
         return r;
+    /* A driver that wants other rings has been reset: of those before nothing is out. */
+    if (device->features != 0 && (device->features ^ c->value) & VHU_BIT(VHU_F_RING_PACKED))
+        vhu__inflight_clear(device->inflight);
     device->features = c->value;
     vhu__iotlb_clear(device->iotlb);
     if (c->value & VHU_BIT(VHU_F_PROTOCOL_FEATURES))
@@ -154,11 +162,18 @@ static int apply_reset_owner(vhu_device *device, const vhu__change *c)
 
 static int apply_inflight(vhu_device *device, const vhu__change *c)
 {
-    vhu__inflight *inflight;
-    int r = vhu__inflight_open(&inflight, c->inflight, c->handles);
+    vhu__inflight *inflight = NULL;
+    int r = vhu__inflight_open(&inflight, c->inflight, is_packed(device), c->handles);
 
-    if (r < 0)
+    /* Whose records they are is not known before the features are. */
+    if (r == 0 && device->features != 0)
+        r = vhu__inflight_check(inflight);
+    if (r < 0) {
+        vhu__device_log(device, VHU_LOG_ERROR, "in-flight area of %s rings is refused: %s",
+                        is_packed(device) ? "packed" : "split", vhu_strerror(r));
+        vhu__inflight_close(inflight);
         return r;
+    }
     vhu__inflight_close(device->inflight);
     device->inflight = inflight;
     return 0;
@@ -299,11 +314,6 @@ static int get_queue_num(void *self, uint64_t *num)
     return 0;
 }
 
-static bool is_packed(const vhu_device *device)
-{
-    return (device->features & VHU_BIT(VHU_F_RING_PACKED)) != 0;
-}
-
 static int set_vring_num(void *self, uint32_t ring, uint32_t num)
 {
     if (!is_packed(self) && !vhu__is_power_of_2(num))
@@ -375,20 +385,19 @@ static int set_backend_channel(void *self, vhu_conn **channel)
     return 0;
 }
 
-/* Packed rings keep another record, which is not known here yet. */
 static int check_area(const vhu_device *device, const vhu_inflight_area *area)
 {
-    if (device->features & VHU_BIT(VHU_F_RING_PACKED))
-        return VHU_ENOSYS;
     return area->num_queues <= device->options.num_rings ? 0 : VHU_EINVAL;
 }
 
-/* It is in use when the front-end gives it back. */
+/* It is in use when the front-end gives it back; by which rings is not known without features. */
 static int get_inflight_fd(void *self, vhu_inflight_area *area, vhu_handle *handle)
 {
-    int r = check_area(self, area);
+    const vhu_device *device = self;
+    int r = check_area(device, area);
 
-    return r == 0 ? vhu__inflight_create(area, handle) : r;
+    return r == 0 ? vhu__inflight_create(area, is_packed(device) || device->features == 0, handle)
+                  : r;
 }
 
 static int set_inflight_fd(void *self, const vhu_inflight_area *area, vhu_handle *handle)

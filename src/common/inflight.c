@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The area: made, mapped, and handed out to rings, whose layout knows what is in their part. */
 #include <stdlib.h>
+#include <string.h>
 #include <vmm_vhost/shm.h>
 
+#include "atomic.h"
 #include "inflight_internal.h"
 #include "os.h"
 
@@ -10,22 +12,31 @@
 enum { ALIGNMENT = 64 };
 
 struct vhu__inflight {
+    vhu_inflight_area area;
+    vhu_handle handle;
+    const vhu__record_layout *layout; /* of what is mapped */
     os_map map;
+    void *base;
     uint16_t num_records;
     vhu__record records[];
 };
 
-static uint64_t stride(uint16_t num)
+static const vhu__record_layout *layout_of(bool packed)
 {
-    return (vhu__split_record.bytes(num) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return packed ? &vhu__packed_record : &vhu__split_record;
+}
+
+static uint64_t stride(const vhu__record_layout *layout, uint16_t num)
+{
+    return (layout->bytes(num) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
 /* Bytes of all parts; 0 if there are no such rings. */
-static uint64_t area_bytes(const vhu_inflight_area *area)
+static uint64_t area_bytes(const vhu_inflight_area *area, const vhu__record_layout *layout)
 {
     if (area->num_queues > VHU_MAX_RINGS || area->queue_size > VHU_MAX_RING_SIZE)
         return 0;
-    return area->queue_size > 0 ? area->num_queues * stride(area->queue_size) : 0;
+    return area->queue_size > 0 ? area->num_queues * stride(layout, area->queue_size) : 0;
 }
 
 /* --- what records share --- */
@@ -59,28 +70,11 @@ int vhu__record_list(vhu__record *rec, vhu__record_request *requests, uint32_t n
     return 0;
 }
 
-/* --- rings --- */
-
-bool vhu__inflight_holds(const vhu__inflight *inflight, uint32_t num)
-{
-    return inflight->num_records == 0 || num <= inflight->records[0].num;
-}
-
-int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue)
-{
-    vhu__queue_hooks hooks = vhu__split_record.hooks;
-
-    if (!inflight || ring >= inflight->num_records)
-        return vhu__queue_set_hooks(queue, NULL);
-    hooks.self = &inflight->records[ring];
-    return vhu__queue_set_hooks(queue, &hooks);
-}
-
 /* --- the area --- */
 
-int vhu__inflight_create(vhu_inflight_area *area, vhu_handle *handle)
+int vhu__inflight_create(vhu_inflight_area *area, bool packed, vhu_handle *handle)
 {
-    uint64_t bytes = area_bytes(area);
+    uint64_t bytes = area_bytes(area, layout_of(packed));
     vhu_shm *shm;
     int r;
 
@@ -98,39 +92,41 @@ int vhu__inflight_create(vhu_inflight_area *area, vhu_handle *handle)
     return 0;
 }
 
-static int map_records(vhu__inflight *inflight, const vhu_inflight_area *area, vhu_handle handle)
+static void forget_records(vhu__inflight *inflight)
 {
-    uint64_t bytes = area_bytes(area);
-    void *base;
+    for (uint16_t i = 0; i < inflight->num_records; i++)
+        free(inflight->records[i].out);
+    os_unmap(&inflight->map);
+    inflight->num_records = 0;
+    inflight->layout = NULL;
+}
+
+/* Have this layout's records, which none had if the area was that of the other one. */
+static int map_records(vhu__inflight *inflight, const vhu__record_layout *layout)
+{
+    const vhu_inflight_area *area = &inflight->area;
+    uint64_t bytes = area_bytes(area, layout);
     int r;
 
     if (bytes == 0 || bytes > area->mmap_size)
         return VHU_EINVAL;
-    r = os_map_shared(&inflight->map, handle, area->mmap_offset, bytes, &base);
+    forget_records(inflight);
+    r = os_map_shared(&inflight->map, inflight->handle, area->mmap_offset, bytes, &inflight->base);
     if (r < 0)
         return r;
-    if ((uintptr_t)base % sizeof(uint64_t) != 0)
+    if ((uintptr_t)inflight->base % sizeof(uint64_t) != 0)
         return VHU_EINVAL;
+    for (uint16_t i = 0; i < area->num_queues; i++)
+        inflight->records[i] = (vhu__record){.region = (uint8_t *)inflight->base +
+                                                       i * stride(layout, area->queue_size),
+                                             .num = area->queue_size};
     inflight->num_records = area->num_queues;
-    for (uint16_t i = 0; i < area->num_queues; i++) {
-        vhu__record *rec = &inflight->records[i];
-
-        rec->num = area->queue_size;
-        rec->region = (uint8_t *)base + i * stride(rec->num);
-    }
+    inflight->layout = layout;
     return 0;
 }
 
-static int check_records(const vhu__inflight *inflight)
-{
-    int r = 0;
-
-    for (uint16_t i = 0; r == 0 && i < inflight->num_records; i++)
-        r = vhu__split_record.check(&inflight->records[i]);
-    return r;
-}
-
-int vhu__inflight_open(vhu__inflight **out, const vhu_inflight_area *area, vhu_handle *handle)
+int vhu__inflight_open(vhu__inflight **out, const vhu_inflight_area *area, bool packed,
+                       vhu_handle *handle)
 {
     vhu__inflight *inflight =
         calloc(1, sizeof(*inflight) + area->num_queues * sizeof(inflight->records[0]));
@@ -138,30 +134,68 @@ int vhu__inflight_open(vhu__inflight **out, const vhu_inflight_area *area, vhu_h
 
     if (!inflight)
         return VHU_ENOMEM;
-    r = map_records(inflight, area, *handle);
-    if (r == 0)
-        r = check_records(inflight);
+    inflight->area = *area;
+    inflight->handle = *handle;
+    r = map_records(inflight, layout_of(packed));
     if (r < 0) {
+        inflight->handle = VHU_NO_HANDLE;
         vhu__inflight_close(inflight);
         return r;
     }
-    vhu_handle_close(handle);
+    *handle = VHU_NO_HANDLE;
     *out = inflight;
     return 0;
+}
+
+int vhu__inflight_check(const vhu__inflight *inflight)
+{
+    int r = 0;
+
+    for (uint16_t i = 0; r == 0 && i < inflight->num_records; i++)
+        r = inflight->layout->check(&inflight->records[i]);
+    return r;
 }
 
 void vhu__inflight_close(vhu__inflight *inflight)
 {
     if (!inflight)
         return;
-    for (uint16_t i = 0; i < inflight->num_records; i++)
-        free(inflight->records[i].out);
-    os_unmap(&inflight->map);
+    forget_records(inflight);
+    vhu_handle_close(&inflight->handle);
     free(inflight);
 }
 
+/* Nothing is left of a layout either: the rings that come may have another one. */
 void vhu__inflight_clear(vhu__inflight *inflight)
 {
-    for (uint16_t i = 0; inflight && i < inflight->num_records; i++)
+    if (!inflight || !inflight->layout)
+        return;
+    for (uint16_t i = 0; i < inflight->num_records; i++)
         ((volatile vhu__record_head *)inflight->records[i].region)->version = 0;
+    vhu__program_order();
+    memset(inflight->base, 0, area_bytes(&inflight->area, inflight->layout));
+}
+
+/* --- rings --- */
+
+bool vhu__inflight_holds(const vhu__inflight *inflight, bool packed, uint32_t num)
+{
+    return num <= inflight->area.queue_size &&
+           area_bytes(&inflight->area, layout_of(packed)) <= inflight->area.mmap_size;
+}
+
+int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue, bool packed)
+{
+    vhu__queue_hooks hooks;
+    int r = 0;
+
+    if (!inflight || ring >= inflight->area.num_queues)
+        return vhu__queue_set_hooks(queue, NULL);
+    if (inflight->layout != layout_of(packed))
+        r = map_records(inflight, layout_of(packed));
+    if (r < 0)
+        return r;
+    hooks = inflight->layout->hooks;
+    hooks.self = &inflight->records[ring];
+    return vhu__queue_set_hooks(queue, &hooks);
 }

@@ -19,15 +19,23 @@ typedef struct vhu__inflight vhu__inflight;
 
 /*
  * Make an area for area->num_queues rings of up to area->queue_size descriptors; *area tells then
- * where it is in the object of *handle. VHU_EINVAL: no such rings; or as vhu_shm_new().
+ * where it is in the object of *handle. What is enough for packed rings is for split ones.
+ * VHU_EINVAL: no such rings; or as vhu_shm_new().
  */
-int vhu__inflight_create(vhu_inflight_area *area, vhu_handle *handle);
+int vhu__inflight_create(vhu_inflight_area *area, bool packed, vhu_handle *handle);
 
 /*
- * Use an area, new or left by somebody else. *handle is taken on success. VHU_EINVAL: too small,
- * or no rings left it like this; VHU_ENOSYS: of a version that is not known; or as os_map_shared().
+ * Use an area, new or left by somebody else, of such rings as far as that is known. *handle is
+ * taken on success. VHU_EINVAL: too small; or as os_map_shared().
  */
-int vhu__inflight_open(vhu__inflight **out, const vhu_inflight_area *area, vhu_handle *handle);
+int vhu__inflight_open(vhu__inflight **out, const vhu_inflight_area *area, bool packed,
+                       vhu_handle *handle);
+
+/*
+ * What is in it: VHU_EINVAL: no such rings have left it like this; VHU_ENOSYS: of a version that is
+ * not known; VHU_ENOMEM.
+ */
+int vhu__inflight_check(const vhu__inflight *inflight);
 
 /* No queue that was tracked runs. NULL is fine. */
 void vhu__inflight_close(vhu__inflight *inflight);
@@ -35,14 +43,15 @@ void vhu__inflight_close(vhu__inflight *inflight);
 /* Forget what is out: the rings begin anew. Likewise. */
 void vhu__inflight_clear(vhu__inflight *inflight);
 
-/* If the area has room for what a ring of `num` entries can have out. */
-bool vhu__inflight_holds(const vhu__inflight *inflight, uint32_t num);
+/* If the area has room for what such rings of `num` entries can have out. */
+bool vhu__inflight_holds(const vhu__inflight *inflight, bool packed, uint32_t num);
 
 /*
  * Have a stopped queue keep its record as ring `ring` from the next start on, which then goes on
  * with what the record says is out; it fails with VHU_EINVAL, VHU_ENOSYS as above, or VHU_ENOMEM.
- * NULL, or a ring that is not in the area: it keeps none.
+ * NULL, or a ring that is not in the area: it keeps none. All rings are packed ones, or none is: to
+ * change that none may run. Errors as vhu__inflight_open().
  */
-int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue);
+int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue, bool packed);
 
 #endif

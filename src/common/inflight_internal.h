@@ -23,9 +23,10 @@ typedef struct vhu__record_head {
 typedef struct vhu__record {
     volatile void *region; /* its part of the area */
     uint16_t num;          /* entries that there is room for */
-    uint16_t last_batch_head;
     uint64_t counter;
-    uint16_t *out; /* what was out when the ring started, the oldest first */
+    uint16_t *out;            /* what was out when the ring started, the oldest first */
+    uint16_t last_batch_head; /* split */
+    const vhu_queue *queue;   /* packed: the ring, once it has been started */
 } vhu__record;
 
 typedef struct vhu__record_layout {
@@ -36,6 +37,7 @@ typedef struct vhu__record_layout {
 } vhu__record_layout;
 
 extern const vhu__record_layout vhu__split_record;
+extern const vhu__record_layout vhu__packed_record;
 
 /* Version, features and number of entries are as they may be; VHU_EINVAL, VHU_ENOSYS. */
 int vhu__record_check_head(const vhu__record *rec, const vhu__record_head *head);

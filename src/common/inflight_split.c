@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A split ring's record: the requests' descriptors stay in the ring, so it has their heads. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "atomic.h"
 #include "inflight_internal.h"
@@ -35,6 +36,14 @@ static uint64_t bytes(uint16_t num)
 
 /* --- what somebody has left --- */
 
+/* A packed ring's record has links where nothing is here. */
+static bool is_entry(const vhu__record *rec, const entry *e)
+{
+    static const uint8_t nothing[sizeof(e->pad)];
+
+    return e->out <= 1 && e->next < rec->num && memcmp(e->pad, nothing, sizeof(nothing)) == 0;
+}
+
 static int check_copy(const vhu__record *rec, const region *r)
 {
     const vhu__record_head head = {r->features, r->version, r->num};
@@ -45,7 +54,7 @@ static int check_copy(const vhu__record *rec, const region *r)
     if (r->last_batch_head >= rec->num)
         return VHU_EINVAL;
     for (uint32_t i = 0; i < rec->num; i++) {
-        if (r->entries[i].out > 1 || r->entries[i].next >= rec->num)
+        if (!is_entry(rec, &r->entries[i]))
             return VHU_EINVAL;
     }
     return 0;
@@ -152,35 +161,38 @@ static void write_back(vhu__record *rec, const region *from, uint16_t used_idx)
 }
 
 /* How many are out. */
-static int recover(vhu__record *rec, region *copy, uint32_t num, uint16_t used_idx)
+static int recover(vhu__record *rec, vhu_queue *queue, region *copy)
 {
     uint32_t n = count_out(copy, rec->num);
     int r;
 
     /* If nothing is out, the ring may be another one by now, with other indices. */
     if (n > 0) {
-        r = settle(copy, used_idx);
+        r = settle(copy, queue->used_idx);
         if (r < 0)
             return r;
-        n = count_out(copy, num);
+        n = count_out(copy, queue->num);
         if (n < count_out(copy, rec->num))
             return VHU_EINVAL;
     }
     r = n > 0 ? list_out(rec, copy, n) : 0;
     if (r < 0)
         return r;
-    write_back(rec, copy, used_idx);
+    write_back(rec, copy, queue->used_idx);
     rec->last_batch_head = copy->last_batch_head;
+    /* Behind what was shown to the driver comes what is out, whatever base the ring starts with. */
+    if (n > 0)
+        queue->avail_idx = (uint16_t)(queue->used_idx + n);
     return (int)n;
 }
 
-static int on_starting(void *self, uint32_t num, uint16_t used_idx, const uint16_t **heads)
+static int on_starting(void *self, vhu_queue *queue)
 {
     vhu__record *rec = self;
     region *copy;
     int r;
 
-    if (num > rec->num)
+    if (queue->num > rec->num)
         return VHU_EINVAL;
     free(rec->out);
     rec->out = NULL;
@@ -190,11 +202,11 @@ static int on_starting(void *self, uint32_t num, uint16_t used_idx, const uint16
     if (r < 0)
         return r;
     if (copy->version == 0)
-        begin(rec, used_idx);
+        begin(rec, queue->used_idx);
     else
-        r = recover(rec, copy, num, used_idx);
+        r = recover(rec, queue, copy);
     free(copy);
-    *heads = rec->out;
+    queue->again = rec->out;
     return r;
 }
 

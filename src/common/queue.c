@@ -170,6 +170,7 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
     platform = (c.features & VHU_BIT(VHU_F_ACCESS_PLATFORM)) != 0;
     if ((c.features & UNKNOWN_FEATURES) || (platform && !queue->platform))
         return VHU_ENOSYS;
+    queue->error[0] = '\0';
     layout = choose_layout(&c);
     queue->big_endian = layout == &vhu__split_be_layout;
     queue->memory = platform ? vhu__memory_none() : c.memory;
@@ -189,7 +190,6 @@ int vhu_queue_start(vhu_queue *queue, const vhu_queue_config *config)
     queue->event_idx = (c.features & VHU_BIT(VHU_F_RING_EVENT_IDX)) != 0;
     queue->called = false;
     queue->uncalled = 0;
-    queue->error[0] = '\0';
     r = choose_ops(queue, c.features);
     if (r < 0) {
         vhu_queue_stop(queue);

@@ -36,7 +36,15 @@ static int take_again(vhu_queue *queue, vhu_chain *chains, uint32_t n)
     return queue->error[0] != '\0' && i == 0 ? VHU_EBROKEN_RING : (int)i;
 }
 
-/* Behind what was shown to the driver comes what is out, whatever base the ring starts with. */
+static int refuse_start(vhu_queue *queue, int error)
+{
+    if (error == VHU_EINVAL)
+        vhu__queue_break(queue, "the record of what is out is damaged, or that of another ring");
+    else if (error == VHU_ENOSYS)
+        vhu__queue_break(queue, "the record of what is out is of a kind that is not known");
+    return error;
+}
+
 int vhu__tracked_start(vhu_queue *queue)
 {
     int n = 0;
@@ -44,11 +52,13 @@ int vhu__tracked_start(vhu_queue *queue)
     queue->ops.take = vhu__tracked_take;
     queue->ops.complete = vhu__tracked_complete;
     if (queue->hooks.starting)
-        n = queue->hooks.starting(queue->hooks.self, queue->num, queue->used_idx, &queue->again);
-    if (n <= 0)
-        return n;
+        n = queue->hooks.starting(queue->hooks.self, queue);
+    if (n < 0)
+        return refuse_start(queue, n);
+    if (n == 0)
+        return 0;
     queue->num_again = (uint32_t)n;
-    queue->avail_idx = (uint16_t)(queue->used_idx + n);
+    queue->again_pos = queue->used_idx;
     queue->ops.has_avail = again_has_avail;
     queue->ops.enable_kicks = again_enable_kicks;
     return 0;

@@ -18,11 +18,12 @@
 typedef struct vhu__queue_hooks {
     void *self;
     /*
-     * The ring starts, with so many descriptors and this used index. Returns how many requests were
-     * taken before and are still out, or VHU_E*; *heads: the oldest first, valid until the ring
-     * stops. They are taken first, and no hook is told of that.
+     * The ring starts. Returns how many requests were taken before and are still out, or VHU_E*;
+     * queue->again tells which, the oldest first, and is valid until the ring stops: the heads of a
+     * split ring, the first slots of a packed one. The indices are then where the ring goes on, and
+     * the slots as they were. They are taken first, and no hook is told of that.
      */
-    int (*starting)(void *self, uint32_t num, uint16_t used_idx, const uint16_t **heads);
+    int (*starting)(void *self, vhu_queue *queue);
     /* A request was taken. Of a packed ring, queue->kept has its descriptors. */
     void (*taken)(void *self, const vhu_chain *chain);
     /*
@@ -63,9 +64,9 @@ typedef struct vhu__queue_layout {
     /* Locate the parts of the ring. Errors as vhu_queue_start(). */
     int (*start)(vhu_queue *queue, const vhu_queue_config *config);
     uint32_t (*base)(const vhu_queue *queue);
-    /* For tracked rings: take a request that was out when the ring started. NULL: there are none.
-     */
-    bool (*take_again)(vhu_queue *queue, vhu_chain *chain, uint16_t head);
+    /* For tracked rings: take a request that was out when the ring started, as queue->again has it.
+     * NULL: there are none. */
+    bool (*take_again)(vhu_queue *queue, vhu_chain *chain, uint16_t which);
     /*
      * For tracked rings, may be NULL: a request was taken; copy what will be overwritten. And: it
      * is about to be completed.
@@ -106,7 +107,9 @@ typedef struct vhu__fault {
 typedef struct vhu__kept {
     vhu__packed_desc desc;
     uint16_t next; /* slot of the request's next one, or of the next that is free */
-    uint16_t last; /* of the request, if this is its first */
+    /* Of a request, if this is its first one. */
+    uint16_t last;
+    uint16_t span;
 } vhu__kept;
 
 struct vhu_queue {
@@ -126,6 +129,7 @@ struct vhu_queue {
     vhu__kept *kept;    /* if tracked: slots with what is out */
     uint16_t *slot_of;  /* in order: a request's first slot, by its place; else that is its place */
     uint16_t free_slot; /* first of the list */
+    uint16_t again_pos; /* position of the next that is taken again */
     uint32_t room;      /* descriptors that are not out */
     /* Both. */
     uint32_t num;
@@ -151,7 +155,7 @@ struct vhu_queue {
     vhu__queue_hooks hooks;
     vhu__queue_log log;
     bool tracked;          /* there are hooks or a log */
-    const uint16_t *again; /* heads that were out when the ring started */
+    const uint16_t *again; /* what was out when the ring started */
     uint32_t num_again;    /* that have not been taken again yet */
     vhu__queue_order order;
     char error[160];

@@ -61,6 +61,7 @@ void vhu__kept_add(vhu_queue *queue, vhu_chain *chain)
         idx = idx + 1 < queue->num ? idx + 1 : 0;
     }
     queue->kept[first].last = last;
+    queue->kept[first].span = chain->span;
     vhu__kept_name(queue, chain, first);
 }
 

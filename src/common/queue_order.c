@@ -54,6 +54,14 @@ static void ordered_complete(vhu_queue *queue, const vhu_chain *chains, uint32_t
     }
 }
 
+/* Of what is taken first, which is what was out when the ring started. */
+static uint32_t first_place(const vhu_queue *queue)
+{
+    if (queue->layout != &vhu__packed_layout)
+        return 0;
+    return (queue->num_again > 0 ? queue->again_pos : queue->avail_idx) & VHU__POS_IDX;
+}
+
 int vhu__queue_order_start(vhu_queue *queue)
 {
     vhu__queue_order *order = &queue->order;
@@ -62,8 +70,7 @@ int vhu__queue_order_start(vhu_queue *queue)
     if (!order->early)
         return VHU_ENOMEM;
     order->num_early = 0;
-    order->oldest = order->next =
-        queue->layout == &vhu__packed_layout ? queue->avail_idx & VHU__POS_IDX : 0;
+    order->oldest = order->next = first_place(queue);
     order->take = queue->ops.take;
     order->complete = queue->ops.complete;
     queue->ops.take = ordered_take;

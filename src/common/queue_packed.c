@@ -77,10 +77,7 @@ VHU__ALWAYS_INLINE bool end_table(vhu_queue *queue, vhu_chain *chain, const vhu_
 {
     if (vhu__unlikely(all_flags & VHU__DESC_INDIRECT))
         return break_nested(queue);
-    if (!vhu__walk_end(queue, chain, walk, id))
-        return false;
-    go_on(queue, chain, 1, vhu__pos_add(queue->avail_idx, 1, queue->num));
-    return true;
+    return vhu__walk_end(queue, chain, walk, id);
 }
 
 /* All of a table that is not in one piece. */
@@ -101,9 +98,10 @@ VHU__NEVER_INLINE bool take_pieces(vhu_queue *queue, vhu_chain *chain, uint32_t 
 }
 
 /* All of a table. */
-VHU__NEVER_INLINE bool take_table(vhu_queue *queue, vhu_chain *chain)
+VHU__NEVER_INLINE bool take_table(vhu_queue *queue, vhu_chain *chain,
+                                  const volatile vhu__packed_desc *desc)
 {
-    const vhu__item head = vhu__copy_packed(&queue->packed[queue->avail_idx & VHU__POS_IDX]);
+    const vhu__item head = vhu__copy_packed(desc);
     const vhu__cursor ring = {.table = queue->desc};
     const vhu__cursor c = vhu__enter_indirect(queue, ring, head);
     const volatile vhu__desc *next = c.table;
@@ -154,7 +152,12 @@ VHU__ALWAYS_INLINE bool take_next(vhu_queue *queue, vhu_chain *chain, uint32_t f
 {
     if (vhu__unlikely(queue->room == 0))
         return break_full(queue);
-    return flags & VHU__DESC_INDIRECT ? take_table(queue, chain) : take_chain(queue, chain);
+    if (!(flags & VHU__DESC_INDIRECT))
+        return take_chain(queue, chain);
+    if (!take_table(queue, chain, &queue->packed[queue->avail_idx & VHU__POS_IDX]))
+        return false;
+    go_on(queue, chain, 1, vhu__pos_add(queue->avail_idx, 1, queue->num));
+    return true;
 }
 
 static int packed_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
@@ -171,6 +174,38 @@ static int packed_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)
     }
     queue->in_use += i;
     return vhu__unlikely(queue->error[0] != '\0') && i == 0 ? VHU_EBROKEN_RING : (int)i;
+}
+
+/* The descriptors of a request, wherever somebody has kept them. */
+static bool take_kept(vhu_queue *queue, vhu_chain *chain, uint32_t slot)
+{
+    const vhu__cursor ring = {.table = queue->desc, .count = queue->num};
+    const uint32_t span = queue->kept[slot].span;
+    vhu__walk walk = vhu__walk_begin(chain, queue->num);
+    vhu__item d = {.flags = 0};
+
+    for (uint32_t i = 0; i < span; i++, slot = queue->kept[slot].next) {
+        d = vhu__copy_packed(&queue->kept[slot].desc);
+        if (d.flags & VHU__DESC_INDIRECT)
+            return break_desc(queue, slot, d.flags);
+        if (!vhu__walk_add(queue, chain, ring, &walk, d))
+            return false;
+    }
+    return vhu__walk_end(queue, chain, &walk, d.next);
+}
+
+static bool packed_take_again(vhu_queue *queue, vhu_chain *chain, uint16_t slot)
+{
+    const vhu__kept *first = &queue->kept[slot];
+    bool table = first->span == 1 && (vhu__le16(first->desc.flags) & VHU__DESC_INDIRECT);
+
+    if (!(table ? take_table(queue, chain, &first->desc) : take_kept(queue, chain, slot)))
+        return false;
+    chain->place = queue->again_pos & VHU__POS_IDX;
+    chain->span = first->span;
+    queue->again_pos = (uint16_t)vhu__pos_add(queue->again_pos, first->span, queue->num);
+    vhu__kept_name(queue, chain, slot);
+    return true;
 }
 
 /* --- complete --- */
@@ -372,6 +407,7 @@ const vhu__queue_layout vhu__packed_layout = {
             .enable_kicks = packed_enable_kicks},
     .start = packed_start,
     .base = packed_base,
+    .take_again = packed_take_again,
     .keep = vhu__kept_add,
     .forget = vhu__kept_remove,
     .report_dirty = vhu__kept_report_dirty,

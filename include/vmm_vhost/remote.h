@@ -102,13 +102,13 @@ VHU_API const char *vhu_remote_last_error(const vhu_remote *remote);
 /*
  * Connect to an address as of listener.h, and negotiate. If the device runs, because the back-end
  * before this one has gone: make it run again, all rings from their used index on or, packed, from
- * the base that was set last (SET_INFLIGHT_FD
- * before, if an in-flight area is in use; without one, requests that were done out of order may be
- * lost or done twice), with a kick and a call for each. Errors: those of vhu_connect(), of which
- * VHU_ENOENT, VHU_ECONNREFUSED and VHU_EAGAIN (as many as it lets wait are waiting) say that the
- * back-end is not ready yet, and to try again later; VHU_ESTATE: connected; VHU_EOVERFLOW: it has
- * not so many rings, or memory slots; VHU_ENOSYS: it does not offer a feature that the driver was
- * told of and acknowledged; or as a request's. Not connected then.
+ * the base that was set last, with a kick and a call for each. An in-flight area that is in use is
+ * given first, and knows better; without one, requests that were done out of order may be lost or
+ * done twice, and a packed ring's driver has to tell its base. Errors: those of vhu_connect(), of
+ * which VHU_ENOENT, VHU_ECONNREFUSED and VHU_EAGAIN (as many as it lets wait are waiting) say that
+ * the back-end is not ready yet, and to try again later; VHU_ESTATE: connected; VHU_EOVERFLOW: it
+ * has not so many rings, or memory slots; VHU_ENOSYS: it does not offer a feature that the driver
+ * was told of and acknowledged; or as a request's. Not connected then.
  */
 VHU_API int vhu_remote_connect(vhu_remote *remote, const char *address);
 

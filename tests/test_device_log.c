@@ -78,12 +78,7 @@ static void set_area(kit *k, const area *a)
 
 static int64_t set_addr(kit *k, uint32_t ring, uint32_t flags, uint64_t log)
 {
-    vhu_vring_addr addr = driver_ring_addr(&k->front.rings[ring].driver);
-
-    addr.index = ring;
-    addr.flags = flags;
-    addr.log = log;
-    return frontend_request(&k->front, VHU_REQ_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
+    return frontend_log_addr(&k->front, ring, flags, log);
 }
 
 static void set_logging(kit *k, bool on)

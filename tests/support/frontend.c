@@ -349,6 +349,11 @@ int64_t frontend_vring(frontend *f, uint32_t request, uint32_t ring, uint32_t nu
 
 int64_t frontend_addr(frontend *f, uint32_t ring)
 {
+    return frontend_log_addr(f, ring, 0, 0);
+}
+
+int64_t frontend_log_addr(frontend *f, uint32_t ring, uint32_t flags, uint64_t log)
+{
     vhu_vring_addr addr = driver_ring_addr(&f->rings[ring].driver);
 
     if (f->features & VHU_BIT(VHU_F_ACCESS_PLATFORM))
@@ -356,6 +361,8 @@ int64_t frontend_addr(frontend *f, uint32_t ring)
                                 .avail = f->rings[ring].driver.avail_addr,
                                 .used = f->rings[ring].driver.used_addr};
     addr.index = ring;
+    addr.flags = flags;
+    addr.log = log;
     return frontend_request(f, VHU_REQ_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
 }
 

@@ -135,6 +135,8 @@ uint64_t frontend_get(frontend *f, uint32_t request);
 int64_t frontend_set(frontend *f, uint32_t request, uint64_t value);
 int64_t frontend_vring(frontend *f, uint32_t request, uint32_t ring, uint32_t num);
 int64_t frontend_addr(frontend *f, uint32_t ring);
+/* With VHU_VRING_F_* and where the used ring is in the log. */
+int64_t frontend_log_addr(frontend *f, uint32_t ring, uint32_t flags, uint64_t log);
 /* What the device needs of an event, or none (NULL); or any handle. They stay ours. */
 int64_t frontend_event(frontend *f, uint32_t request, uint32_t ring, vhu_event *event);
 int64_t frontend_event_handle(frontend *f, uint32_t request, uint32_t ring, vhu_handle handle);

@@ -98,8 +98,8 @@ VHU__NEVER_INLINE bool take_pieces(vhu_queue *queue, vhu_chain *chain, uint32_t 
 }
 
 /* All of a table. */
-VHU__NEVER_INLINE bool take_table(vhu_queue *queue, vhu_chain *chain,
-                                  const volatile vhu__packed_desc *desc)
+VHU__ALWAYS_INLINE bool take_table(vhu_queue *queue, vhu_chain *chain,
+                                   const volatile vhu__packed_desc *desc)
 {
     const vhu__item head = vhu__copy_packed(desc);
     const vhu__cursor ring = {.table = queue->desc};
@@ -117,6 +117,15 @@ VHU__NEVER_INLINE bool take_table(vhu_queue *queue, vhu_chain *chain,
             return false;
     } while (++next != end);
     return end_table(queue, chain, &walk, all_flags, head.next);
+}
+
+/* The request at queue->avail_idx, which is a table. */
+VHU__NEVER_INLINE bool take_indirect(vhu_queue *queue, vhu_chain *chain)
+{
+    if (!take_table(queue, chain, &queue->packed[queue->avail_idx & VHU__POS_IDX]))
+        return false;
+    go_on(queue, chain, 1, vhu__pos_add(queue->avail_idx, 1, queue->num));
+    return true;
 }
 
 VHU__ALWAYS_INLINE bool take_chain(vhu_queue *queue, vhu_chain *chain)
@@ -152,12 +161,7 @@ VHU__ALWAYS_INLINE bool take_next(vhu_queue *queue, vhu_chain *chain, uint32_t f
 {
     if (vhu__unlikely(queue->room == 0))
         return break_full(queue);
-    if (!(flags & VHU__DESC_INDIRECT))
-        return take_chain(queue, chain);
-    if (!take_table(queue, chain, &queue->packed[queue->avail_idx & VHU__POS_IDX]))
-        return false;
-    go_on(queue, chain, 1, vhu__pos_add(queue->avail_idx, 1, queue->num));
-    return true;
+    return flags & VHU__DESC_INDIRECT ? take_indirect(queue, chain) : take_chain(queue, chain);
 }
 
 static int packed_take(vhu_queue *queue, vhu_chain *chains, uint32_t n)

@@ -2,6 +2,7 @@
 /* The in-flight area: its layout, and what is refused of what somebody has left in it. */
 #include <vmm_vhost/shm.h>
 
+#include "endian.h"
 #include "test_inflight_fixture.h"
 
 #define ENTRY(head, member) (AREA_ENTRIES + (head) * (size_t)AREA_ENTRY + (member))
@@ -381,7 +382,7 @@ static void test_changed_requests(void **state)
 
     (void)state;
     leave_two_out(&k);
-    desc_of(k.rig, 2, 1)->addr = 0x1234;
+    desc_of(k.rig, 2, 1)->addr = vhu__le64(0x1234);
     assert_int_equal(keeper_start(&k), 0);
     assert_int_equal(take(k.rig, CHAINS), 1);
     assert_int_equal(k.rig->chains[0].head, 0);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "test_left_fixture.h"
 
+#include "endian.h"
+
 bool is_packed(const kit *k)
 {
     return (k->front.features & PACKED) != 0;
@@ -37,7 +39,7 @@ static void leave_split(kit *k, shared_area *a, uint32_t n)
     r->version = 1;
     r->num = RING_SIZE;
     for (uint32_t i = 0; i < n; i++) {
-        uint16_t head = k->front.rings[0].driver.avail->ring[i];
+        uint16_t head = vhu__le16(k->front.rings[0].driver.avail->ring[i]);
 
         r->entries[head].out = 1;
         r->entries[head].counter = 100 + i;
@@ -53,13 +55,13 @@ static uint16_t leave_request(kit *k, left_packed *r, uint16_t at, uint64_t coun
     first->out = 1;
     first->counter = counter;
     for (uint16_t i = at;; i++) {
-        r->entries[i].id = desc[i].id;
-        r->entries[i].flags = desc[i].flags;
-        r->entries[i].len = desc[i].len;
-        r->entries[i].addr = desc[i].addr;
+        r->entries[i].id = vhu__le16(desc[i].id);
+        r->entries[i].flags = vhu__le16(desc[i].flags);
+        r->entries[i].len = vhu__le32(desc[i].len);
+        r->entries[i].addr = vhu__le64(desc[i].addr);
         first->last = i;
         first->num++;
-        if (!(desc[i].flags & VHU__DESC_NEXT))
+        if (!(r->entries[i].flags & VHU__DESC_NEXT))
             return first->num;
     }
 }

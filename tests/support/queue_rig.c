@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "endian.h"
+
 rig *rig_new_at(uint32_t num, uint64_t features, uint16_t index)
 {
     rig *r = calloc(1, sizeof(*r));
@@ -84,10 +86,12 @@ void check_request(const rig *r, const vhu_chain *chain, uint16_t head)
 
 vhu__desc *desc_of(rig *r, uint16_t head, unsigned i)
 {
-    if (r->ring.desc[head].flags & VHU__DESC_INDIRECT)
-        return (vhu__desc *)driver_memory_at(&r->memory, r->ring.desc[head].addr) + i;
+    const vhu__desc *first = &r->ring.desc[head];
+
+    if (vhu__le16(first->flags) & VHU__DESC_INDIRECT)
+        return (vhu__desc *)driver_memory_at(&r->memory, vhu__le64(first->addr)) + i;
     while (i-- > 0)
-        head = r->ring.desc[head].next;
+        head = vhu__le16(r->ring.desc[head].next);
     return &r->ring.desc[head];
 }
 

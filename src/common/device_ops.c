@@ -149,6 +149,7 @@ static int apply_get_base(vhu_device *device, const vhu__change *c)
     vhu_event_free(ring->kick);
     ring->kick = NULL;
     vhu__ring_end_wait(ring);
+    vhu__inflight_end(device->inflight, c->first);
     *c->base = ring->base;
     return 0;
 }

@@ -178,6 +178,20 @@ void vhu__inflight_clear(vhu__inflight *inflight)
 
 /* --- rings --- */
 
+void vhu__inflight_end(vhu__inflight *inflight, uint32_t ring)
+{
+    vhu__record *rec;
+
+    if (!inflight || ring >= inflight->num_records)
+        return;
+    rec = &inflight->records[ring];
+    for (uint32_t i = 0; i < rec->num; i++) {
+        if (inflight->layout->is_out(rec, i))
+            return;
+    }
+    ((volatile vhu__record_head *)rec->region)->version = 0;
+}
+
 bool vhu__inflight_holds(const vhu__inflight *inflight, bool packed, uint32_t num)
 {
     return num <= inflight->area.queue_size &&

@@ -47,6 +47,12 @@ void vhu__inflight_clear(vhu__inflight *inflight);
 bool vhu__inflight_holds(const vhu__inflight *inflight, bool packed, uint32_t num);
 
 /*
+ * A ring was stopped, and its base told: unless something is out its next record begins anew, as
+ * whatever comes there, the base says where.
+ */
+void vhu__inflight_end(vhu__inflight *inflight, uint32_t ring);
+
+/*
  * Have a stopped queue keep its record as ring `ring` from the next start on, which then goes on
  * with what the record says is out; it fails with VHU_EINVAL, VHU_ENOSYS as above, or VHU_ENOMEM.
  * NULL, or a ring that is not in the area: it keeps none. All rings are packed ones, or none is: to

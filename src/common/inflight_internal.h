@@ -33,6 +33,7 @@ typedef struct vhu__record_layout {
     uint64_t (*bytes)(uint16_t num);
     /* VHU_EINVAL: no ring has left it like this; VHU_ENOSYS: not known; VHU_ENOMEM. */
     int (*check)(const vhu__record *rec);
+    bool (*is_out)(const vhu__record *rec, uint32_t entry); /* a request that begins there */
     vhu__queue_hooks hooks; /* of which `self` is the record */
 } vhu__record_layout;
 

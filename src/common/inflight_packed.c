@@ -120,6 +120,11 @@ static int check(const vhu__record *rec)
     return r;
 }
 
+static bool is_out(const vhu__record *rec, uint32_t i)
+{
+    return region_of(rec)->entries[i].out != 0;
+}
+
 /* --- what it means --- */
 
 /* The first used descriptor of a batch is written last. */
@@ -304,7 +309,7 @@ static void write_back(vhu__record *rec, const region *from)
     store_indices(to, from);
 }
 
-/* The ring's indices and slots become those of the record. */
+/* The ring's indices and slots become those of the record: no front-end is told how far it came. */
 static void take_over(vhu_queue *queue, const region *r, const lists *l)
 {
     const uint32_t used = position(r->used_idx, r->used_wrap);
@@ -326,19 +331,6 @@ static void take_over(vhu_queue *queue, const region *r, const lists *l)
     queue->room = queue->num - l->span;
 }
 
-/*
- * With nothing out, the base is that of a new ring if this process knows the one before, or if it
- * has another size; else it is stale, as a front-end is not told how far its back-end came.
- */
-static bool is_new_ring(const vhu__record *rec, const region *r, const lists *l,
-                        const vhu_queue *queue)
-{
-    if (l->num_out > 0)
-        return false;
-    return !fits(l, r, queue->num) ||
-           (rec->queue && queue->used_idx != position(r->used_idx, r->used_wrap));
-}
-
 /* How many are out. */
 static int recover(vhu__record *rec, vhu_queue *queue, region *copy, lists *l)
 {
@@ -348,12 +340,13 @@ static int recover(vhu__record *rec, vhu_queue *queue, region *copy, lists *l)
         r = walk(l, copy, (uint32_t)r, queue->num);
     if (r < 0)
         return r;
-    if (is_new_ring(rec, copy, l, queue)) {
+    if (!fits(l, copy, queue->num)) {
+        if (l->num_out > 0)
+            return VHU_EINVAL;
+        /* That of another ring, which has ended well. */
         begin(rec, queue);
         return 0;
     }
-    if (!fits(l, copy, queue->num))
-        return VHU_EINVAL;
     r = l->num_out > 0 ? list_out(rec, copy, l->num_out) : 0;
     if (r < 0)
         return r;
@@ -469,6 +462,7 @@ static void on_completed(void *self, const vhu_chain *chains, uint32_t n, uint16
 const vhu__record_layout vhu__packed_record = {
     .bytes = bytes,
     .check = check,
+    .is_out = is_out,
     .hooks = {.starting = on_starting,
               .taken = on_taken,
               .completing = on_completing,

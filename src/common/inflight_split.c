@@ -134,6 +134,11 @@ static int list_out(vhu__record *rec, const region *r, uint32_t n)
     return result;
 }
 
+static bool is_out(const vhu__record *rec, uint32_t i)
+{
+    return region_of(rec)->entries[i].out != 0;
+}
+
 /* --- when a ring starts --- */
 
 static void begin(vhu__record *rec, uint16_t used_idx)
@@ -248,6 +253,7 @@ static void on_completed(void *self, const vhu_chain *chains, uint32_t n, uint16
 const vhu__record_layout vhu__split_record = {
     .bytes = bytes,
     .check = check,
+    .is_out = is_out,
     .hooks = {.starting = on_starting,
               .taken = on_taken,
               .completing = on_completing,

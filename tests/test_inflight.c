@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The in-flight area: its layout, and what is refused of what somebody has left in it. */
+/* The in-flight area: its size, the layout of split rings' records, and what is refused of what
+ * somebody has left in it. */
 #include <vmm_vhost/shm.h>
 
 #include "endian.h"
@@ -13,25 +14,32 @@ static void test_sizes(void **state)
 {
     static const struct {
         uint16_t num_queues, queue_size;
-        uint64_t size; /* 0: refused */
+        uint64_t split, packed; /* bytes, 0: refused */
     } rows[] = {
-        {1, 1, 64},         {1, 3, 64},
-        {1, 4, 128},        {2, AREA_RING_SIZE, 2 * AREA_STRIDE},
-        {4, 128, 4 * 2112}, {256, 256, 256 * 4160},
-        {1, 32768, 524352}, {0, 8, 0},
-        {1, 0, 0},          {257, 8, 0},
-        {1, 32769, 0},
+        {1, 1, 64, 64},
+        {1, 2, 64, 128},
+        {1, 3, 64, 128},
+        {1, 4, 128, 192},
+        {2, AREA_RING_SIZE, 2 * AREA_STRIDE, 2 * PACKED_STRIDE},
+        {4, 128, 4 * 2112, 4 * 4160},
+        {256, 256, 256 * 4160, 256 * 8256},
+        {1, 32768, 524352, 1048640},
+        {0, 8, 0, 0},
+        {1, 0, 0, 0},
+        {257, 8, 0, 0},
+        {1, 32769, 0, 0},
     };
 
     (void)state;
-    for (size_t i = 0; i < VHU__COUNT(rows); i++) {
-        vhu_inflight_area area = {.num_queues = rows[i].num_queues,
-                                  .queue_size = rows[i].queue_size};
+    for (size_t i = 0; i < 2 * VHU__COUNT(rows); i++) {
+        const uint64_t size = i % 2 ? rows[i / 2].packed : rows[i / 2].split;
+        vhu_inflight_area area = {.num_queues = rows[i / 2].num_queues,
+                                  .queue_size = rows[i / 2].queue_size};
         vhu_handle handle = VHU_NO_HANDLE;
-        int r = vhu__inflight_create(&area, false, &handle);
+        int r = vhu__inflight_create(&area, i % 2, &handle);
 
-        assert_int_equal(r, rows[i].size ? 0 : VHU_EINVAL);
-        assert_int_equal(area.mmap_size, rows[i].size);
+        assert_int_equal(r, size ? 0 : VHU_EINVAL);
+        assert_int_equal(area.mmap_size, size);
         assert_int_equal(area.mmap_offset, 0);
         assert_int_equal(handle == VHU_NO_HANDLE, r < 0);
         vhu_handle_close(&handle);

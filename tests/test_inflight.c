@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The in-flight area: its size, the layout of split rings' records, and what is refused of what
- * somebody has left in it. */
+/*
+ * The in-flight area: its size, the layout of split rings' records, and what is refused of what
+ * somebody has left in it.
+ */
 #include <vmm_vhost/shm.h>
 
 #include "endian.h"

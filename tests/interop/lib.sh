@@ -19,6 +19,7 @@ ENGINE=${ENGINE:-auto}
 PROGRAMS=${PROGRAMS:-$VHU_ROOT/build/release/bin}
 BLK_PROGRAM=${BLK_PROGRAM:-$PROGRAMS/vhost-user-blk}
 
+GUEST_MEMORY=512M
 GUEST_SECONDS=60   # no guest here needs half of it
 STOP_SECONDS=5     # a program that was told to stop must have stopped
 SERIAL=vmm-vhost-0
@@ -215,9 +216,9 @@ expect_served() {
 qemu_command() {
     local accel=$1 machine=$2 settings=$3
     shift 3
-    QEMU=(qemu-system-x86_64 -accel "$accel" -cpu max -m 512M
+    QEMU=(qemu-system-x86_64 -accel "$accel" -cpu max -m "$GUEST_MEMORY"
         -machine "$machine,memory-backend=m0"
-        -object memory-backend-memfd,id=m0,size=512M,share=on
+        -object "memory-backend-memfd,id=m0,size=$GUEST_MEMORY,share=on"
         -nodefaults -no-user-config -display none -no-reboot -serial stdio
         -kernel "$VHU_CACHE/kernel/vmlinuz" -initrd "$WORK/qemu.cpio"
         -append "console=ttyS0 quiet loglevel=3 panic=-1 $settings" "$@")

@@ -176,6 +176,7 @@ kit *kit_new(const kit_options *options)
                                        .num_rings = options->rings,
                                        .serve_disabled = options->serve_disabled,
                                        .withhold = options->withhold,
+                                       .sealed_memory = options->sealed_memory,
                                        .inband = options->inband,
                                        .host_notifiers = options->host_notifiers,
                                        .shmem = options->shmem,

@@ -37,6 +37,7 @@ typedef struct kit_options {
     uint64_t features; /* besides FRONTEND_FEATURES */
     uint32_t size;     /* descriptors of a ring; 0: 16 */
     uint64_t withhold;
+    bool sealed_memory;
     bool host_notifiers;
     bool inband;
     bool cross_endian;

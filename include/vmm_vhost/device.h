@@ -138,6 +138,13 @@ typedef struct vhu_device_options {
      * or has gone.
      */
     bool postcopy;
+    /*
+     * Take memory, logs and in-flight areas only of what cannot be cut short by others, as
+     * vhu_shm_seal() says: a front-end that truncates a file that is mapped here ends this process
+     * otherwise. QEMU's memory-backend-memfd is such, its memory-backend-file is not. Requests that
+     * share anything else fail with VHU_EPERM.
+     */
+    bool sealed_memory;
 } vhu_device_options;
 
 /* What the connection's thread may have to wait for besides the connection. */

@@ -27,6 +27,13 @@ VHU_API void *vhu_shm_base(const vhu_shm *shm);
 VHU_API uint64_t vhu_shm_size(const vhu_shm *shm);
 VHU_API vhu_handle vhu_shm_handle(const vhu_shm *shm);
 
+/*
+ * Have an object of shared memory, whoever made it, keep its length from now on. False if it may
+ * still be cut short by others: what maps it then can be ended by SIGBUS. True on Windows, where
+ * that cannot happen; false where the system knows no seals (of a memfd). Borrowed. Any thread.
+ */
+VHU_API bool vhu_shm_seal(vhu_handle handle);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,6 +2,8 @@
 /* The device kit's vhu_backend_ops: each request becomes a change of parked rings or of memory. */
 #include <inttypes.h>
 
+#include <vmm_vhost/shm.h>
+
 #include "device_internal.h"
 
 static bool is_packed(const vhu_device *device)
@@ -266,21 +268,38 @@ static vhu_mem_region *placed(const vhu_device *device, vhu_mem_region *regions)
     return atomic_load_explicit(&device->postcopy.listening, memory_order_relaxed) ? regions : NULL;
 }
 
+/* A change with what others have. To be sealed first, so that its length is checked for good. */
+static int change_shared(vhu_device *device, vhu__change c, size_t num_handles)
+{
+    for (size_t i = 0; device->options.sealed_memory && i < num_handles; i++) {
+        if (vhu_shm_seal(c.handles[i]))
+            continue;
+        vhu__device_log(device, VHU_LOG_ERROR,
+                        "memory that is not sealed is refused: its owner could cut it short");
+        return VHU_EPERM;
+    }
+    return change_all(device, c);
+}
+
 static int set_mem_table(void *self, vhu_mem_region *regions, size_t n, vhu_handle *handles)
 {
-    return change_all(self, (vhu__change){.apply = apply_table,
-                                          .regions = regions,
-                                          .num_regions = n,
-                                          .handles = handles,
-                                          .placed = placed(self, regions)});
+    return change_shared(self,
+                         (vhu__change){.apply = apply_table,
+                                       .regions = regions,
+                                       .num_regions = n,
+                                       .handles = handles,
+                                       .placed = placed(self, regions)},
+                         n);
 }
 
 static int add_mem_reg(void *self, vhu_mem_region *region, vhu_handle *handle)
 {
-    return change_all(self, (vhu__change){.apply = apply_add,
-                                          .regions = region,
-                                          .handles = handle,
-                                          .placed = placed(self, region)});
+    return change_shared(self,
+                         (vhu__change){.apply = apply_add,
+                                       .regions = region,
+                                       .handles = handle,
+                                       .placed = placed(self, region)},
+                         1);
 }
 
 static int rem_mem_reg(void *self, const vhu_mem_region *region)
@@ -293,8 +312,8 @@ static int set_log_base(void *self, const vhu_log_area *area, vhu_handle *handle
 {
     if (*handle == VHU_NO_HANDLE)
         return VHU_ENOSYS;
-    return change_all(self,
-                      (vhu__change){.apply = vhu__log_set_area, .log = area, .handles = handle});
+    return change_shared(
+        self, (vhu__change){.apply = vhu__log_set_area, .log = area, .handles = handle}, 1);
 }
 
 static int set_log_fd(void *self, vhu_handle *handle)
@@ -405,10 +424,10 @@ static int set_inflight_fd(void *self, const vhu_inflight_area *area, vhu_handle
 {
     int r = check_area(self, area);
 
-    return r == 0 ? change_all(
-                        self,
-                        (vhu__change){.apply = apply_inflight, .inflight = area, .handles = handle})
-                  : r;
+    if (r < 0)
+        return r;
+    return change_shared(
+        self, (vhu__change){.apply = apply_inflight, .inflight = area, .handles = handle}, 1);
 }
 
 const vhu_backend_ops vhu__device_ops = {

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <vmm_vhost/types.h>
+#include <vmm_vhost/shm.h>
 
 #include "posix.h"
 
@@ -25,4 +25,14 @@ int vhu__shm_object(int *out, off_t size)
     else
         *out = fd;
     return r;
+}
+
+/* That may not be possible, or have been done by somebody else: only what is there then counts. */
+bool vhu_shm_seal(vhu_handle handle)
+{
+    int seals;
+
+    (void)fcntl(handle, F_ADD_SEALS, F_SEAL_SHRINK);
+    seals = fcntl(handle, F_GET_SEALS);
+    return seals >= 0 && (seals & F_SEAL_SHRINK);
 }

@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <vmm_vhost/error.h>
-#include <vmm_vhost/types.h>
+#include <vmm_vhost/shm.h>
 
 #include "posix.h"
 
@@ -45,4 +44,10 @@ int vhu__shm_object(int *out, off_t size)
     else
         *out = fd;
     return r;
+}
+
+bool vhu_shm_seal(vhu_handle handle)
+{
+    (void)handle;
+    return false;
 }

@@ -79,3 +79,9 @@ vhu_handle vhu_shm_handle(const vhu_shm *shm)
 {
     return shm->section;
 }
+
+/* A section is never shorter than it was made. */
+bool vhu_shm_seal(vhu_handle handle)
+{
+    return handle != VHU_NO_HANDLE;
+}

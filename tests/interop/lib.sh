@@ -239,7 +239,7 @@ start_host() {
     HOST=$WORK/host-$HOSTS
     SOCKET=$HOST.sock
     mkfifo "$HOST."{monitor,tell}.{in,out}
-    start_backend --num-queues=2
+    start_backend --num-queues=2 --sealed-memory
     spawn "${NEXT}monitor" "$GUEST_SECONDS" cat "$HOST.monitor.out"
     qemu_disk num-queues=2 "packed=$PACKED"
     start_qemu "$1" "${DISK[@]}" \

@@ -39,6 +39,7 @@ struct program_settings {
     unsigned spin_us;
     bool inband;
     uint64_t withhold; /* protocol features */
+    bool sealed_memory;
     bool verbose;
     bool help;
     bool version;

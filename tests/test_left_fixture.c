@@ -8,9 +8,8 @@ bool is_packed(const kit *k)
     return (k->front.features & PACKED) != 0;
 }
 
-void get_area(kit *k, shared_area *a)
+static void get_area_of(kit *k, shared_area *a, size_t bytes)
 {
-    size_t bytes = is_packed(k) ? sizeof(left_packed) : sizeof(left_region);
     void *base;
 
     a->area = (vhu_inflight_area){.num_queues = 2, .queue_size = RING_SIZE};
@@ -22,6 +21,11 @@ void get_area(kit *k, shared_area *a)
     a->rings = base;
     a->packed = base;
     a->is_packed = is_packed(k);
+}
+
+void get_area(kit *k, shared_area *a)
+{
+    get_area_of(k, a, is_packed(k) ? sizeof(left_packed) : sizeof(left_region));
 }
 
 void close_area(shared_area *a)
@@ -105,14 +109,11 @@ uint32_t base_after(const kit *k, uint32_t ring, uint32_t n)
     return is_packed(k) ? driver_ring_base(&k->front.rings[ring].driver) : n;
 }
 
-kit *open_left(const kit_options *options, shared_area *a)
+/* Ring 0 is full of what another device has taken. */
+static void leave(kit *k, shared_area *a)
 {
-    kit *k = kit_new(options);
     frontend *f = &k->front;
 
-    frontend_handshake(f, PROTOCOL);
-    frontend_share(f, f->memory.num_regions);
-    get_area(k, a);
     assert_int_equal(frontend_submit(&f->rings[0], LEFT + 2), LEFT + 2);
     if (a->is_packed)
         leave_packed(k, a, LEFT);
@@ -120,6 +121,29 @@ kit *open_left(const kit_options *options, shared_area *a)
         leave_split(k, a, LEFT);
     assert_int_equal(frontend_set_area(f, &a->area, a->handle), 0);
     frontend_signalled(f->rings[0].call);
+}
+
+kit *open_left(const kit_options *options, shared_area *a)
+{
+    kit *k = kit_new(options);
+
+    frontend_handshake(&k->front, PROTOCOL);
+    frontend_share(&k->front, k->front.memory.num_regions);
+    get_area(k, a);
+    leave(k, a);
+    return k;
+}
+
+kit *open_left_early(const kit_options *options, shared_area *a, uint64_t features)
+{
+    kit *k = kit_new(options);
+
+    frontend_handshake(&k->front, PROTOCOL);
+    if (features != 0)
+        assert_int_equal(frontend_set(&k->front, VHU_REQ_SET_FEATURES, features), 0);
+    get_area_of(k, a, sizeof(left_packed));
+    leave(k, a);
+    frontend_share(&k->front, k->front.memory.num_regions);
     return k;
 }
 

@@ -77,6 +77,8 @@ void close_area(shared_area *a);
  * and come no further. Their record is in the area, which is set.
  */
 kit *open_left(const kit_options *options, shared_area *a);
+/* The same, got and set before the driver's features are, and after these, unless they are 0. */
+kit *open_left_early(const kit_options *options, shared_area *a, uint64_t features);
 void close_left(kit *k, shared_area *a);
 
 bool is_packed(const kit *k);

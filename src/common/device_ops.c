@@ -11,6 +11,12 @@ static bool is_packed(const vhu_device *device)
     return (device->features & VHU_BIT(VHU_F_RING_PACKED)) != 0;
 }
 
+/* Some front-ends set PROTOCOL_FEATURES alone before there is a driver. */
+static bool knows_driver(const vhu_device *device)
+{
+    return (device->features & ~(VHU_BIT(VHU_F_PROTOCOL_FEATURES) | VHU_BIT(VHU_F_LOG_ALL))) != 0;
+}
+
 /* --- changes --- */
 
 /* Logging is the kit's own affair: it goes on and off in mid-run. */
@@ -24,7 +30,7 @@ static int apply_features(vhu_device *device, const vhu__change *c)
     if (r < 0)
         return r;
     /* A driver that wants other rings has been reset: of those before nothing is out. */
-    if (device->features != 0 && (device->features ^ c->value) & VHU_BIT(VHU_F_RING_PACKED))
+    if (knows_driver(device) && (device->features ^ c->value) & VHU_BIT(VHU_F_RING_PACKED))
         vhu__inflight_clear(device->inflight);
     device->features = c->value;
     vhu__iotlb_clear(device->iotlb);
@@ -168,8 +174,8 @@ static int apply_inflight(vhu_device *device, const vhu__change *c)
     vhu__inflight *inflight = NULL;
     int r = vhu__inflight_open(&inflight, c->inflight, is_packed(device), c->handles);
 
-    /* Whose records they are is not known before the features are. */
-    if (r == 0 && device->features != 0)
+    /* Else it is not known whose records they are. */
+    if (r == 0 && knows_driver(device))
         r = vhu__inflight_check(inflight);
     if (r < 0) {
         vhu__device_log(device, VHU_LOG_ERROR, "in-flight area of %s rings is refused: %s",
@@ -410,13 +416,13 @@ static int check_area(const vhu_device *device, const vhu_inflight_area *area)
     return area->num_queues <= device->options.num_rings ? 0 : VHU_EINVAL;
 }
 
-/* It is in use when the front-end gives it back; by which rings is not known without features. */
+/* It is in use when the front-end gives it back; by which rings is not known without a driver. */
 static int get_inflight_fd(void *self, vhu_inflight_area *area, vhu_handle *handle)
 {
     const vhu_device *device = self;
     int r = check_area(device, area);
 
-    return r == 0 ? vhu__inflight_create(area, is_packed(device) || device->features == 0, handle)
+    return r == 0 ? vhu__inflight_create(area, is_packed(device) || !knows_driver(device), handle)
                   : r;
 }
 

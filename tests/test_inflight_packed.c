@@ -150,10 +150,10 @@ static const bad_word bad_words[] = {
     {PACKED_OLD_FREE_HEAD, 2, 5, 0, VHU_EINVAL},
     {PACKED_OLD_FREE_HEAD, 2, AREA_RING_SIZE, 0, VHU_EINVAL},
     {PACKED_OLD_FREE_HEAD, 2, 4, 0, VHU_EINVAL},
-    {ENTRY(3, PACKED_NEXT), 2, 0, 0, VHU_EINVAL},
-    {ENTRY(7, PACKED_NEXT), 2, 3, 0, VHU_EINVAL},
-    {ENTRY(7, PACKED_NEXT), 2, 7, 0, VHU_EINVAL},
-    {ENTRY(7, PACKED_NEXT), 2, 4, 0, VHU_EINVAL},
+    {ENTRY(3, PACKED_NEXT), 2, 0, VHU_EINVAL, VHU_EINVAL},
+    {ENTRY(7, PACKED_NEXT), 2, 3, VHU_EINVAL, VHU_EINVAL},
+    {ENTRY(7, PACKED_NEXT), 2, 7, VHU_EINVAL, VHU_EINVAL},
+    {ENTRY(7, PACKED_NEXT), 2, 4, VHU_EINVAL, VHU_EINVAL},
     {ENTRY(5, PACKED_OUT), 1, 1, 0, VHU_EINVAL}, /* the second that is free */
     {ENTRY(3, PACKED_OUT), 1, 1, 0, 0},          /* was being taken */
     {PACKED_FREE_HEAD, 2, 0, 0, 0},              /* rolled back */
@@ -216,7 +216,7 @@ static void test_other_layout(void **state)
         keeper_set(&k, AREA_NUM, 2, AREA_RING_SIZE);
         keeper_set(&k, AREA_LAST_BATCH_HEAD, 2, head);
         keeper_set(&k, AREA_ENTRIES + head * (size_t)AREA_ENTRY, 1, 1);
-        assert_int_equal(keeper_start(&k), VHU_EINVAL);
+        assert_int_equal(keeper_open_area(&k), VHU_EINVAL);
         keeper_close(&k);
     }
 }

@@ -73,6 +73,14 @@ static bool is_entry(const region *r, uint32_t i)
     return e->out <= 1 && e->next <= r->num && e->last < r->num && e->num <= r->num;
 }
 
+/* Whatever was being done, each head's list comes to its end; one of a split ring's goes round. */
+static bool ends(const region *r, uint16_t i)
+{
+    for (uint32_t n = 0; n < r->num && i < r->num; n++)
+        i = r->entries[i].next;
+    return i == r->num;
+}
+
 static int check_copy(const vhu__record *rec, const region *r)
 {
     const vhu__record_head head = {r->features, r->version, r->num};
@@ -87,7 +95,7 @@ static int check_copy(const vhu__record *rec, const region *r)
         if (!is_entry(r, i))
             return VHU_EINVAL;
     }
-    return 0;
+    return ends(r, r->free_head) && ends(r, r->old_free_head) ? 0 : VHU_EINVAL;
 }
 
 /* A copy that does not change any more, each value of it checked by itself. */

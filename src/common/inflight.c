@@ -39,35 +39,103 @@ static uint64_t area_bytes(const vhu_inflight_area *area, const vhu__record_layo
     return area->queue_size > 0 ? area->num_queues * stride(layout, area->queue_size) : 0;
 }
 
-/* --- what records share --- */
+/* --- records --- */
 
-int vhu__record_check_head(const vhu__record *rec, const vhu__record_head *head)
+static int check_head(const vhu__record *rec, const vhu__record_head *head)
 {
     if (head->version > VHU__RECORD_VERSION || head->features != 0)
         return VHU_ENOSYS;
     return head->version == 0 || head->num == rec->num ? 0 : VHU_EINVAL;
 }
 
+/* A copy that does not change any more, checked. */
+static int copy_record(const vhu__record *rec, void **out)
+{
+    const uint64_t bytes = rec->layout->bytes(rec->num);
+    const volatile uint64_t *from = rec->region;
+    uint8_t *copy = malloc(bytes);
+    const vhu__record_head *head = (const void *)copy;
+    int r;
+
+    if (!copy)
+        return VHU_ENOMEM;
+    for (uint64_t i = 0; i < bytes; i += sizeof(*from)) {
+        const uint64_t word = *from++;
+
+        memcpy(copy + i, &word, sizeof(word));
+    }
+    r = check_head(rec, head);
+    if (r == 0 && head->version > 0)
+        r = rec->layout->check(rec, copy);
+    if (r < 0)
+        free(copy);
+    else
+        *out = copy;
+    return r;
+}
+
+typedef struct request {
+    uint64_t counter;
+    uint16_t entry;
+} request;
+
 static int compare(const void *a, const void *b)
 {
-    const vhu__record_request *x = a;
-    const vhu__record_request *y = b;
+    const request *x = a;
+    const request *y = b;
 
     if (x->counter != y->counter)
         return x->counter < y->counter ? -1 : 1;
     return x->entry < y->entry ? -1 : 1;
 }
 
-int vhu__record_list(vhu__record *rec, vhu__record_request *requests, uint32_t n)
+int vhu__record_list(vhu__record *rec, const void *copy, uint32_t n)
 {
+    request *requests = n > 0 ? malloc(n * sizeof(*requests)) : NULL;
+    uint32_t at = 0;
+
+    if (n == 0)
+        return 0;
     rec->out = malloc(n * sizeof(*rec->out));
-    if (!rec->out)
+    if (!requests || !rec->out) {
+        free(requests);
         return VHU_ENOMEM;
+    }
+    for (uint32_t i = 0; i < rec->num && at < n; i++) {
+        requests[at].entry = (uint16_t)i;
+        at += rec->layout->is_out(copy, i, &requests[at].counter);
+    }
     qsort(requests, n, sizeof(*requests), compare);
     for (uint32_t i = 0; i < n; i++)
         rec->out[i] = requests[i].entry;
     rec->counter = requests[n - 1].counter + 1;
+    free(requests);
     return 0;
+}
+
+static int on_starting(void *self, vhu_queue *queue)
+{
+    vhu__record *rec = self;
+    void *copy;
+    int r;
+
+    if (queue->num > rec->num)
+        return VHU_EINVAL;
+    free(rec->out);
+    rec->out = NULL;
+    rec->counter = 0;
+    rec->last_batch_head = 0;
+    r = copy_record(rec, &copy);
+    if (r < 0)
+        return r;
+    if (((const vhu__record_head *)copy)->version == 0)
+        rec->layout->begin(rec, queue);
+    else
+        r = rec->layout->recover(rec, queue, copy);
+    free(copy);
+    rec->queue = queue;
+    queue->again = rec->out;
+    return r;
 }
 
 /* --- the area --- */
@@ -117,7 +185,8 @@ static int map_records(vhu__inflight *inflight, const vhu__record_layout *layout
     if ((uintptr_t)inflight->base % sizeof(uint64_t) != 0)
         return VHU_EINVAL;
     for (uint16_t i = 0; i < area->num_queues; i++)
-        inflight->records[i] = (vhu__record){.region = (uint8_t *)inflight->base +
+        inflight->records[i] = (vhu__record){.layout = layout,
+                                             .region = (uint8_t *)inflight->base +
                                                        i * stride(layout, area->queue_size),
                                              .num = area->queue_size};
     inflight->num_records = area->num_queues;
@@ -149,10 +218,14 @@ int vhu__inflight_open(vhu__inflight **out, const vhu_inflight_area *area, bool 
 
 int vhu__inflight_check(const vhu__inflight *inflight)
 {
+    void *copy;
     int r = 0;
 
-    for (uint16_t i = 0; r == 0 && i < inflight->num_records; i++)
-        r = inflight->layout->check(&inflight->records[i]);
+    for (uint16_t i = 0; r == 0 && i < inflight->num_records; i++) {
+        r = copy_record(&inflight->records[i], &copy);
+        if (r == 0)
+            free(copy);
+    }
     return r;
 }
 
@@ -181,12 +254,13 @@ void vhu__inflight_clear(vhu__inflight *inflight)
 void vhu__inflight_end(vhu__inflight *inflight, uint32_t ring)
 {
     vhu__record *rec;
+    uint64_t counter;
 
     if (!inflight || ring >= inflight->num_records)
         return;
     rec = &inflight->records[ring];
     for (uint32_t i = 0; i < rec->num; i++) {
-        if (inflight->layout->is_out(rec, i))
+        if (rec->layout->is_out(rec->region, i, &counter))
             return;
     }
     ((volatile vhu__record_head *)rec->region)->version = 0;
@@ -209,7 +283,10 @@ int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue
         r = map_records(inflight, layout_of(packed));
     if (r < 0)
         return r;
-    hooks = inflight->layout->hooks;
-    hooks.self = &inflight->records[ring];
+    hooks = (vhu__queue_hooks){.self = &inflight->records[ring],
+                               .starting = on_starting,
+                               .taken = inflight->layout->taken,
+                               .completing = inflight->layout->completing,
+                               .completed = inflight->layout->completed};
     return vhu__queue_set_hooks(queue, &hooks);
 }

@@ -21,35 +21,38 @@ typedef struct vhu__record_head {
 
 /* A ring's record. The ring's thread has it while the ring runs. */
 typedef struct vhu__record {
+    const struct vhu__record_layout *layout;
     volatile void *region; /* its part of the area */
     uint16_t num;          /* entries that there is room for */
     uint64_t counter;
     uint16_t *out;            /* what was out when the ring started, the oldest first */
     uint16_t last_batch_head; /* split */
-    const vhu_queue *queue;   /* packed: the ring, once it has been started */
+    const vhu_queue *queue;   /* once it has been started */
 } vhu__record;
 
 typedef struct vhu__record_layout {
     uint64_t (*bytes)(uint16_t num);
-    /* VHU_EINVAL: no ring has left it like this; VHU_ENOSYS: not known; VHU_ENOMEM. */
-    int (*check)(const vhu__record *rec);
-    bool (*is_out)(const vhu__record *rec, uint32_t entry); /* a request that begins there */
-    vhu__queue_hooks hooks; /* of which `self` is the record */
+    /* A copy of the region: VHU_EINVAL: no ring has left it like this. */
+    int (*check)(const vhu__record *rec, const void *copy);
+    /* If a request that begins with this entry is out; the counter says since when. */
+    bool (*is_out)(const volatile void *region, uint32_t entry, uint64_t *counter);
+    /* For a ring that starts with nothing out, at its own position. */
+    void (*begin)(vhu__record *rec, const vhu_queue *queue);
+    /*
+     * For one that goes on with what a checked copy says is out: how many, which are listed then;
+     * VHU_EINVAL: it cannot be this ring; VHU_ENOMEM.
+     */
+    int (*recover)(vhu__record *rec, vhu_queue *queue, void *copy);
+    /* As the queue's hooks, of which `self` is the record. */
+    void (*taken)(void *self, const vhu_chain *chain);
+    void (*completing)(void *self, const vhu_chain *chains, uint32_t n);
+    void (*completed)(void *self, const vhu_chain *chains, uint32_t n, uint16_t used_idx);
 } vhu__record_layout;
 
 extern const vhu__record_layout vhu__split_record;
 extern const vhu__record_layout vhu__packed_record;
 
-/* Version, features and number of entries are as they may be; VHU_EINVAL, VHU_ENOSYS. */
-int vhu__record_check_head(const vhu__record *rec, const vhu__record_head *head);
-
-/* What is out, to be sorted by age. */
-typedef struct vhu__record_request {
-    uint64_t counter;
-    uint16_t entry;
-} vhu__record_request;
-
-/* Put `n` of them, of which there is one at least, into rec->out, and count on. VHU_ENOMEM. */
-int vhu__record_list(vhu__record *rec, vhu__record_request *requests, uint32_t n);
+/* Put what a copy says is out, `n` requests, into rec->out, and count on. VHU_ENOMEM. */
+int vhu__record_list(vhu__record *rec, const void *copy, uint32_t n);
 
 #endif

@@ -81,13 +81,11 @@ static bool ends(const region *r, uint16_t i)
     return i == r->num;
 }
 
-static int check_copy(const vhu__record *rec, const region *r)
+static int check(const vhu__record *rec, const void *copy)
 {
-    const vhu__record_head head = {r->features, r->version, r->num};
-    int result = vhu__record_check_head(rec, &head);
+    const region *r = copy;
 
-    if (result < 0 || r->version == 0)
-        return result;
+    (void)rec;
     if (r->free_head > r->num || r->old_free_head > r->num || r->used_idx >= r->num ||
         r->old_used_idx >= r->num || r->used_wrap > 1 || r->old_used_wrap > 1)
         return VHU_EINVAL;
@@ -98,39 +96,12 @@ static int check_copy(const vhu__record *rec, const region *r)
     return ends(r, r->free_head) && ends(r, r->old_free_head) ? 0 : VHU_EINVAL;
 }
 
-/* A copy that does not change any more, each value of it checked by itself. */
-static int copy_region(const vhu__record *rec, region **out)
+static bool is_out(const volatile void *of, uint32_t i, uint64_t *counter)
 {
-    const volatile region *from = region_of(rec);
-    region *copy = malloc(bytes(rec->num));
-    int r;
+    const volatile entry *e = &((const volatile region *)of)->entries[i];
 
-    if (!copy)
-        return VHU_ENOMEM;
-    *copy = *from;
-    for (uint32_t i = 0; i < rec->num; i++)
-        copy->entries[i] = from->entries[i];
-    r = check_copy(rec, copy);
-    if (r < 0)
-        free(copy);
-    else
-        *out = copy;
-    return r;
-}
-
-static int check(const vhu__record *rec)
-{
-    region *copy;
-    int r = copy_region(rec, &copy);
-
-    if (r == 0)
-        free(copy);
-    return r;
-}
-
-static bool is_out(const vhu__record *rec, uint32_t i)
-{
-    return region_of(rec)->entries[i].out != 0;
+    *counter = e->counter;
+    return e->out != 0;
 }
 
 /* --- what it means --- */
@@ -256,23 +227,6 @@ static bool fits(const lists *l, const region *r, uint32_t num)
     return true;
 }
 
-static int list_out(vhu__record *rec, const region *r, uint32_t n)
-{
-    vhu__record_request *requests = malloc(n * sizeof(*requests));
-    uint32_t at = 0;
-    int result;
-
-    if (!requests)
-        return VHU_ENOMEM;
-    for (uint16_t i = 0; i < r->num; i++) {
-        if (r->entries[i].out)
-            requests[at++] = (vhu__record_request){r->entries[i].counter, i};
-    }
-    result = vhu__record_list(rec, requests, n);
-    free(requests);
-    return result;
-}
-
 /* --- when a ring starts --- */
 
 static void store_indices(volatile region *to, const region *from)
@@ -339,8 +293,7 @@ static void take_over(vhu_queue *queue, const region *r, const lists *l)
     queue->room = queue->num - l->span;
 }
 
-/* How many are out. */
-static int recover(vhu__record *rec, vhu_queue *queue, region *copy, lists *l)
+static int recover_lists(vhu__record *rec, vhu_queue *queue, region *copy, lists *l)
 {
     int r = settle(copy, queue);
 
@@ -355,7 +308,7 @@ static int recover(vhu__record *rec, vhu_queue *queue, region *copy, lists *l)
         begin(rec, queue);
         return 0;
     }
-    r = l->num_out > 0 ? list_out(rec, copy, l->num_out) : 0;
+    r = vhu__record_list(rec, copy, l->num_out);
     if (r < 0)
         return r;
     write_back(rec, copy);
@@ -363,41 +316,12 @@ static int recover(vhu__record *rec, vhu_queue *queue, region *copy, lists *l)
     return (int)l->num_out;
 }
 
-static int recover_or_begin(vhu__record *rec, vhu_queue *queue, region *copy)
+static int recover(vhu__record *rec, vhu_queue *queue, void *copy)
 {
-    lists l = {.seen = NULL};
-    int r;
+    lists l = {.seen = calloc(rec->num, sizeof(*l.seen))};
+    int r = l.seen ? recover_lists(rec, queue, copy, &l) : VHU_ENOMEM;
 
-    if (copy->version == 0) {
-        begin(rec, queue);
-        return 0;
-    }
-    l.seen = calloc(rec->num, sizeof(*l.seen));
-    r = l.seen ? recover(rec, queue, copy, &l) : VHU_ENOMEM;
     free(l.seen);
-    return r;
-}
-
-static int on_starting(void *self, vhu_queue *queue)
-{
-    vhu__record *rec = self;
-    region *copy;
-    int r;
-
-    if (queue->num > rec->num)
-        return VHU_EINVAL;
-    free(rec->out);
-    rec->out = NULL;
-    rec->counter = 0;
-    r = copy_region(rec, &copy);
-    if (r < 0)
-        return r;
-    r = recover_or_begin(rec, queue, copy);
-    free(copy);
-    if (r < 0)
-        return r;
-    rec->queue = queue;
-    queue->again = rec->out;
     return r;
 }
 
@@ -471,8 +395,9 @@ const vhu__record_layout vhu__packed_record = {
     .bytes = bytes,
     .check = check,
     .is_out = is_out,
-    .hooks = {.starting = on_starting,
-              .taken = on_taken,
-              .completing = on_completing,
-              .completed = on_completed},
+    .begin = begin,
+    .recover = recover,
+    .taken = on_taken,
+    .completing = on_completing,
+    .completed = on_completed,
 };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A split ring's record: the requests' descriptors stay in the ring, so it has their heads. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "atomic.h"
@@ -44,13 +43,10 @@ static bool is_entry(const vhu__record *rec, const entry *e)
     return e->out <= 1 && e->next < rec->num && memcmp(e->pad, nothing, sizeof(nothing)) == 0;
 }
 
-static int check_copy(const vhu__record *rec, const region *r)
+static int check(const vhu__record *rec, const void *copy)
 {
-    const vhu__record_head head = {r->features, r->version, r->num};
-    int result = vhu__record_check_head(rec, &head);
+    const region *r = copy;
 
-    if (result < 0 || r->version == 0)
-        return result;
     if (r->last_batch_head >= rec->num)
         return VHU_EINVAL;
     for (uint32_t i = 0; i < rec->num; i++) {
@@ -60,34 +56,12 @@ static int check_copy(const vhu__record *rec, const region *r)
     return 0;
 }
 
-/* A copy that does not change any more, checked. */
-static int copy_region(const vhu__record *rec, region **out)
+static bool is_out(const volatile void *of, uint32_t i, uint64_t *counter)
 {
-    const volatile region *from = region_of(rec);
-    region *copy = malloc(bytes(rec->num));
-    int r;
+    const volatile entry *e = &((const volatile region *)of)->entries[i];
 
-    if (!copy)
-        return VHU_ENOMEM;
-    *copy = *from;
-    for (uint32_t i = 0; i < rec->num; i++)
-        copy->entries[i] = from->entries[i];
-    r = check_copy(rec, copy);
-    if (r < 0)
-        free(copy);
-    else
-        *out = copy;
-    return r;
-}
-
-static int check(const vhu__record *rec)
-{
-    region *copy;
-    int r = copy_region(rec, &copy);
-
-    if (r == 0)
-        free(copy);
-    return r;
+    *counter = e->counter;
+    return e->out != 0;
 }
 
 static uint32_t count_out(const region *r, uint32_t num)
@@ -117,31 +91,9 @@ static int settle(region *r, uint16_t used_idx)
     return 0;
 }
 
-static int list_out(vhu__record *rec, const region *r, uint32_t n)
-{
-    vhu__record_request *requests = malloc(n * sizeof(*requests));
-    uint32_t at = 0;
-    int result;
-
-    if (!requests)
-        return VHU_ENOMEM;
-    for (uint16_t i = 0; i < r->num; i++) {
-        if (r->entries[i].out)
-            requests[at++] = (vhu__record_request){r->entries[i].counter, i};
-    }
-    result = vhu__record_list(rec, requests, n);
-    free(requests);
-    return result;
-}
-
-static bool is_out(const vhu__record *rec, uint32_t i)
-{
-    return region_of(rec)->entries[i].out != 0;
-}
-
 /* --- when a ring starts --- */
 
-static void begin(vhu__record *rec, uint16_t used_idx)
+static void begin(vhu__record *rec, const vhu_queue *queue)
 {
     volatile region *to = region_of(rec);
 
@@ -149,7 +101,7 @@ static void begin(vhu__record *rec, uint16_t used_idx)
         to->entries[i].out = 0;
     to->num = rec->num;
     to->last_batch_head = 0;
-    to->used_idx = used_idx;
+    to->used_idx = queue->used_idx;
     to->version = VHU__RECORD_VERSION;
 }
 
@@ -166,8 +118,9 @@ static void write_back(vhu__record *rec, const region *from, uint16_t used_idx)
 }
 
 /* How many are out. */
-static int recover(vhu__record *rec, vhu_queue *queue, region *copy)
+static int recover(vhu__record *rec, vhu_queue *queue, void *of)
 {
+    region *copy = of;
     uint32_t n = count_out(copy, rec->num);
     int r;
 
@@ -180,7 +133,7 @@ static int recover(vhu__record *rec, vhu_queue *queue, region *copy)
         if (n < count_out(copy, rec->num))
             return VHU_EINVAL;
     }
-    r = n > 0 ? list_out(rec, copy, n) : 0;
+    r = vhu__record_list(rec, copy, n);
     if (r < 0)
         return r;
     write_back(rec, copy, queue->used_idx);
@@ -189,30 +142,6 @@ static int recover(vhu__record *rec, vhu_queue *queue, region *copy)
     if (n > 0)
         queue->avail_idx = (uint16_t)(queue->used_idx + n);
     return (int)n;
-}
-
-static int on_starting(void *self, vhu_queue *queue)
-{
-    vhu__record *rec = self;
-    region *copy;
-    int r;
-
-    if (queue->num > rec->num)
-        return VHU_EINVAL;
-    free(rec->out);
-    rec->out = NULL;
-    rec->counter = 0;
-    rec->last_batch_head = 0;
-    r = copy_region(rec, &copy);
-    if (r < 0)
-        return r;
-    if (copy->version == 0)
-        begin(rec, queue->used_idx);
-    else
-        r = recover(rec, queue, copy);
-    free(copy);
-    queue->again = rec->out;
-    return r;
 }
 
 /* --- while it runs --- */
@@ -254,8 +183,9 @@ const vhu__record_layout vhu__split_record = {
     .bytes = bytes,
     .check = check,
     .is_out = is_out,
-    .hooks = {.starting = on_starting,
-              .taken = on_taken,
-              .completing = on_completing,
-              .completed = on_completed},
+    .begin = begin,
+    .recover = recover,
+    .taken = on_taken,
+    .completing = on_completing,
+    .completed = on_completed,
 };

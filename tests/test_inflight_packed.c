@@ -449,17 +449,22 @@ static void test_order(void **state)
 }
 
 /* The front-end may have changed the copies; and what was not taken again stays out. */
-static void test_changed_requests(void **state)
+static void test_changed(void **state)
 {
     static const struct {
         size_t offset;
         size_t size;
         uint64_t value;
         const char *text;
+        int taken; /* of the two, the second of which has a table */
     } rows[] = {
-        {ENTRY(4, PACKED_ADDR), 8, 0x1234, "16 bytes at 0x1234 lie outside"},
-        {ENTRY(4, PACKED_LEN), 4, 17, "no number of descriptors"},
-        {ENTRY(4, PACKED_FLAGS), 2, VHU__DESC_INDIRECT | VHU__DESC_NEXT, "next descriptor"},
+        {ENTRY(4, PACKED_ADDR), 8, 0x1234, "16 bytes at 0x1234 lie outside", 1},
+        {ENTRY(4, PACKED_LEN), 4, 17, "no number of descriptors", 1},
+        {ENTRY(4, PACKED_FLAGS), 2, VHU__DESC_INDIRECT | VHU__DESC_NEXT, "next descriptor", 1},
+        {ENTRY(1, PACKED_ADDR), 8, 0x1234, "512 bytes at 0x1234", VHU_EBROKEN_RING},
+        {ENTRY(1, PACKED_LEN), 4, UINT32_MAX, "lie outside of memory", VHU_EBROKEN_RING},
+        {ENTRY(2, PACKED_FLAGS), 2, 0, "readable descriptor after", VHU_EBROKEN_RING},
+        {ENTRY(0, PACKED_FLAGS), 2, VHU__DESC_INDIRECT, "indirect descriptor 0", VHU_EBROKEN_RING},
     };
 
     (void)state;
@@ -469,40 +474,14 @@ static void test_changed_requests(void **state)
         leave_two_out(&k);
         keeper_set(&k, rows[i].offset, rows[i].size, rows[i].value);
         assert_int_equal(keeper_start(&k), 0);
-        assert_int_equal(take(k.rig, CHAINS), 1);
-        check_request(k.rig, &k.rig->chains[0], 0);
+        assert_int_equal(take(k.rig, CHAINS), rows[i].taken);
+        if (rows[i].taken == 1)
+            check_request(k.rig, &k.rig->chains[0], 0);
         assert_broken(k.rig, rows[i].text);
+        assert_int_equal(keeper_entry(&k, 0, PACKED_OUT, 1), 1);
         assert_int_equal(keeper_entry(&k, 4, PACKED_OUT, 1), 1);
         vhu_queue_stop(k.rig->queue);
         assert_int_equal(vhu__queue_num_again(k.rig->queue), 0);
-        keeper_close(&k);
-    }
-}
-
-/* Those of the first request, which has no table. */
-static void test_changed_descs(void **state)
-{
-    static const struct {
-        size_t offset;
-        size_t size;
-        uint64_t value;
-        const char *text;
-    } rows[] = {
-        {ENTRY(1, PACKED_ADDR), 8, 0x1234, "512 bytes at 0x1234"},
-        {ENTRY(1, PACKED_LEN), 4, UINT32_MAX, "lie outside of memory"},
-        {ENTRY(2, PACKED_FLAGS), 2, 0, "readable descriptor after"},
-        {ENTRY(0, PACKED_FLAGS), 2, VHU__DESC_INDIRECT, "indirect descriptor 0"},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < VHU__COUNT(rows); i++) {
-        keeper k;
-
-        leave_two_out(&k);
-        keeper_set(&k, rows[i].offset, rows[i].size, rows[i].value);
-        assert_int_equal(keeper_start(&k), 0);
-        assert_int_equal(take(k.rig, CHAINS), VHU_EBROKEN_RING);
-        assert_broken(k.rig, rows[i].text);
         keeper_close(&k);
     }
 }
@@ -521,8 +500,7 @@ int main(void)
         leakcheck_test(test_new_ring),
         leakcheck_test(test_whole_lap),
         leakcheck_test(test_order),
-        leakcheck_test(test_changed_requests),
-        leakcheck_test(test_changed_descs),
+        leakcheck_test(test_changed),
     };
 
     return cmocka_run_group_tests_name("inflight_packed", tests, NULL, NULL);

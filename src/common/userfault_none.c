@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* For every port but Linux: nobody can wait for memory that is still to come. */
 #include "os.h"
 
 int os_userfault_new(vhu_handle *out)

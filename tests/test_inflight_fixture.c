@@ -113,3 +113,41 @@ size_t keeper_entry_at(const keeper *k, uint32_t head, size_t offset)
     return k->packed ? PACKED_ENTRIES + head * (size_t)PACKED_ENTRY + offset
                      : AREA_ENTRIES + head * (size_t)AREA_ENTRY + offset;
 }
+
+/* Starts the ring; the word is written before the area is checked, or after that. */
+static int start_with(keeper *k, const bad_word *row, bool later)
+{
+    int r;
+
+    if (!later)
+        keeper_set(k, row->offset, row->size, row->value);
+    r = keeper_open_area(k);
+    assert_int_equal(r, later ? 0 : row->opened);
+    if (r < 0)
+        return r;
+    if (later)
+        keeper_set(k, row->offset, row->size, row->value);
+    assert_int_equal(vhu__inflight_track(k->inflight, 0, k->rig->queue, k->packed), 0);
+    return vhu_queue_start(k->rig->queue, &k->rig->config);
+}
+
+void keeper_try_words(void (*leave)(keeper *k), const bad_word *rows, size_t n)
+{
+    for (size_t i = 0; i < 2 * n; i++) {
+        const bad_word *row = &rows[i / 2];
+        const bool later = i % 2;
+        const int expected = later || row->opened == 0 ? row->started : row->opened;
+        const bool runs = expected >= 0;
+        keeper k;
+
+        leave(&k);
+        if (start_with(&k, row, later) != (runs ? 0 : expected))
+            fail_msg("row %u", (unsigned)i / 2);
+        assert_int_equal(vhu_queue_is_running(k.rig->queue), runs);
+        assert_int_equal(vhu__queue_num_again(k.rig->queue), runs ? expected : 0);
+        assert_int_equal(take(k.rig, 1), runs ? 1 : VHU_ESTATE);
+        if (later)
+            assert_int_equal(vhu_queue_error(k.rig->queue)[0] != '\0', !runs);
+        keeper_close(&k);
+    }
+}

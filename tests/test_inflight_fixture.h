@@ -75,4 +75,16 @@ uint64_t keeper_entry(const keeper *k, uint32_t head, size_t offset, size_t size
 /* Where that is. */
 size_t keeper_entry_at(const keeper *k, uint32_t head, size_t offset);
 
+/* What is written into an area that `leave` has left, and what comes of it. */
+typedef struct bad_word {
+    size_t offset;
+    size_t size;
+    uint64_t value;
+    int opened;  /* result */
+    int started; /* likewise, or how many requests are out */
+} bad_word;
+
+/* Each of them before a device opens the area, and after that, when it has been checked. */
+void keeper_try_words(void (*leave)(keeper *k), const bad_word *rows, size_t n);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device kit's in-flight area: who gets one, and rings that go on with what another left. */
 #include <string.h>
+#include <uv.h>
 
 #include "device_internal.h"
 #include "test_left_fixture.h"
@@ -83,6 +84,60 @@ static void test_before_features(void **state)
 {
     (void)state;
     each_layout(before_features);
+}
+
+typedef struct turner {
+    vhu_device *device;
+    unsigned worker;
+    uv_barrier_t *both;
+} turner;
+
+static void turn_once(void *arg)
+{
+    const turner *t = arg;
+
+    uv_barrier_wait(t->both);
+    vhu_device_poll(t->device, t->worker);
+}
+
+/* In postcopy workers start rings, all at once: by then it is settled whose records there are. */
+static void test_started_by_workers(void **state)
+{
+    kit_options options = two_packed;
+    kit *k;
+    vhu_inflight_area area = {.num_queues = 2, .queue_size = RING_SIZE};
+    uv_thread_t threads[KIT_WORKERS];
+    turner turners[KIT_WORKERS];
+    uv_barrier_t both;
+    vhu_handle handle;
+
+    (void)state;
+    options.workers = KIT_WORKERS;
+    k = kit_new(&options);
+    frontend_handshake(&k->front, PROTOCOL);
+    frontend_get_area(&k->front, &area, &handle);
+    assert_int_equal(frontend_set_area(&k->front, &area, handle), 0);
+    vhu_handle_close(&handle);
+    frontend_share(&k->front, k->front.memory.num_regions);
+    k->manual = true;
+    atomic_store(&k->device->postcopy.listening, true);
+    for (uint32_t i = 0; i < KIT_WORKERS; i++)
+        frontend_start_ring(&k->front, i, 0);
+    atomic_store(&k->device->postcopy.listening, false);
+    assert_int_equal(uv_barrier_init(&both, KIT_WORKERS), 0);
+    for (unsigned i = 0; i < KIT_WORKERS; i++) {
+        turners[i] = (turner){k->device, i, &both};
+        assert_int_equal(uv_thread_create(&threads[i], turn_once, &turners[i]), 0);
+    }
+    for (unsigned i = 0; i < KIT_WORKERS; i++)
+        uv_thread_join(&threads[i]);
+    uv_barrier_destroy(&both);
+    k->manual = false;
+    for (uint32_t i = 0; i < KIT_WORKERS; i++) {
+        assert_true(k->device->rings[i].queue->tracked);
+        kit_requests(k, i, 4);
+    }
+    kit_free(k);
 }
 
 /* What is refused changes nothing: the area before is in use still. */
@@ -414,6 +469,7 @@ int main(void)
         leakcheck_test(test_offer),
         leakcheck_test(test_no_area),
         leakcheck_test(test_before_features),
+        leakcheck_test(test_started_by_workers),
         leakcheck_test(test_other_layout),
         leakcheck_test(test_change_of_layout),
         leakcheck_test(test_refused),

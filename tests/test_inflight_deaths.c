@@ -270,7 +270,7 @@ static void live(world *w)
 
     w->next = 0;
     assert_int_equal(keeper_open_area(&w->k), 0);
-    assert_int_equal(vhu__inflight_track(w->k.inflight, 0, queue, w->k.packed), 0);
+    assert_int_equal(vhu__inflight_track(w->k.inflight, 0, queue), 0);
     watch(w);
     if (!w->k.packed)
         w->k.rig->config.base = vhu__le16(w->k.rig->ring.used->idx);

@@ -58,7 +58,7 @@ int keeper_start(keeper *k)
 
     if (r < 0)
         return r;
-    assert_int_equal(vhu__inflight_track(k->inflight, 0, k->rig->queue, k->packed), 0);
+    assert_int_equal(vhu__inflight_track(k->inflight, 0, k->rig->queue), 0);
     /* Nobody knows that of a packed ring: the front-end has it from the beginning. */
     if (!k->packed)
         k->rig->config.base = vhu__le16(k->rig->ring.used->idx);
@@ -127,7 +127,7 @@ static int start_with(keeper *k, const bad_word *row, bool later)
         return r;
     if (later)
         keeper_set(k, row->offset, row->size, row->value);
-    assert_int_equal(vhu__inflight_track(k->inflight, 0, k->rig->queue, k->packed), 0);
+    assert_int_equal(vhu__inflight_track(k->inflight, 0, k->rig->queue), 0);
     return vhu_queue_start(k->rig->queue, &k->rig->config);
 }
 

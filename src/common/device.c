@@ -73,14 +73,14 @@ static bool is_ready(const vhu_ring *ring)
  * QEMU makes the area for the queue size of its device, and drivers of virtio-mmio may choose a
  * larger one: such a ring runs without a record, as if there were no area.
  */
-static vhu__inflight *choose_inflight(vhu_ring *ring, bool packed)
+static vhu__inflight *choose_inflight(vhu_ring *ring)
 {
     vhu_device *device = ring->device;
 
-    if (!device->inflight || vhu__inflight_holds(device->inflight, packed, ring->num))
+    if (!device->inflight || vhu__inflight_holds(device->inflight, ring->num))
         return device->inflight;
     vhu__device_log(device, VHU_LOG_WARNING,
-                    "ring %u: its %u entries are more than the in-flight area's, no record is kept",
+                    "ring %u: the in-flight area has no room for its %u entries, no record is kept",
                     ring->index, ring->num);
     return NULL;
 }
@@ -96,12 +96,11 @@ int vhu__ring_start_queue(vhu_ring *ring)
         .addr = ring->addr,
         .big_endian = ring->big_endian,
     };
-    bool packed = (config.features & VHU_BIT(VHU_F_RING_PACKED)) != 0;
     int r;
 
     if (vhu_ring_is_big_endian(ring) && !ring->device->options.cross_endian)
         return VHU_ENOSYS;
-    r = vhu__inflight_track(choose_inflight(ring, packed), ring->index, ring->queue, packed);
+    r = vhu__inflight_track(choose_inflight(ring), ring->index, ring->queue);
     if (r == 0)
         r = vhu__log_track(ring);
     if (r < 0)

@@ -33,6 +33,7 @@ static int apply_features(vhu_device *device, const vhu__change *c)
     if (knows_driver(device) && (device->features ^ c->value) & VHU_BIT(VHU_F_RING_PACKED))
         vhu__inflight_clear(device->inflight);
     device->features = c->value;
+    vhu__inflight_choose(device->inflight, is_packed(device));
     vhu__iotlb_clear(device->iotlb);
     if (c->value & VHU_BIT(VHU_F_PROTOCOL_FEATURES))
         return 0;

@@ -216,6 +216,13 @@ int vhu__inflight_open(vhu__inflight **out, const vhu_inflight_area *area, bool 
     return 0;
 }
 
+void vhu__inflight_choose(vhu__inflight *inflight, bool packed)
+{
+    if (inflight && inflight->layout != layout_of(packed) &&
+        map_records(inflight, layout_of(packed)) < 0)
+        forget_records(inflight);
+}
+
 int vhu__inflight_check(const vhu__inflight *inflight)
 {
     void *copy;
@@ -266,23 +273,17 @@ void vhu__inflight_end(vhu__inflight *inflight, uint32_t ring)
     ((volatile vhu__record_head *)rec->region)->version = 0;
 }
 
-bool vhu__inflight_holds(const vhu__inflight *inflight, bool packed, uint32_t num)
+bool vhu__inflight_holds(const vhu__inflight *inflight, uint32_t num)
 {
-    return num <= inflight->area.queue_size &&
-           area_bytes(&inflight->area, layout_of(packed)) <= inflight->area.mmap_size;
+    return inflight->layout && num <= inflight->area.queue_size;
 }
 
-int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue, bool packed)
+int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue)
 {
     vhu__queue_hooks hooks;
-    int r = 0;
 
-    if (!inflight || ring >= inflight->area.num_queues)
+    if (!inflight || ring >= inflight->num_records)
         return vhu__queue_set_hooks(queue, NULL);
-    if (inflight->layout != layout_of(packed))
-        r = map_records(inflight, layout_of(packed));
-    if (r < 0)
-        return r;
     hooks = (vhu__queue_hooks){.self = &inflight->records[ring],
                                .starting = on_starting,
                                .taken = inflight->layout->taken,

@@ -32,6 +32,12 @@ int vhu__inflight_open(vhu__inflight **out, const vhu_inflight_area *area, bool 
                        vhu_handle *handle);
 
 /*
+ * All rings are packed ones from now on, or none is: of an area that has no room for those no ring
+ * keeps a record. No queue that was tracked runs. NULL is fine.
+ */
+void vhu__inflight_choose(vhu__inflight *inflight, bool packed);
+
+/*
  * What is in it: VHU_EINVAL: no such rings have left it like this; VHU_ENOSYS: of a version that is
  * not known; VHU_ENOMEM.
  */
@@ -43,8 +49,8 @@ void vhu__inflight_close(vhu__inflight *inflight);
 /* Forget what is out: the rings begin anew. Likewise. */
 void vhu__inflight_clear(vhu__inflight *inflight);
 
-/* If the area has room for what such rings of `num` entries can have out. */
-bool vhu__inflight_holds(const vhu__inflight *inflight, bool packed, uint32_t num);
+/* If the area has room for what rings of `num` entries can have out. */
+bool vhu__inflight_holds(const vhu__inflight *inflight, uint32_t num);
 
 /*
  * A ring was stopped, and its base told: unless something is out its next record begins anew, as
@@ -55,9 +61,9 @@ void vhu__inflight_end(vhu__inflight *inflight, uint32_t ring);
 /*
  * Have a stopped queue keep its record as ring `ring` from the next start on, which then goes on
  * with what the record says is out; it fails with VHU_EINVAL, VHU_ENOSYS as above, or VHU_ENOMEM.
- * NULL, or a ring that is not in the area: it keeps none. All rings are packed ones, or none is: to
- * change that none may run. Errors as vhu__inflight_open().
+ * NULL, or a ring that is not in the area: it keeps none. Each queue may be tracked by a thread of
+ * its own.
  */
-int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue, bool packed);
+int vhu__inflight_track(vhu__inflight *inflight, uint32_t ring, vhu_queue *queue);
 
 #endif

@@ -2,6 +2,7 @@
 /* The command line of vhost-user-blk: it is run, and what it says is looked at. */
 #include <stdio.h>
 #include <string.h>
+#include <vmm_vhost/backend_client.h>
 #include <vmm_vhost/listener.h>
 
 #include "support/file.h"
@@ -133,6 +134,32 @@ static void test_once(void **state)
     sys_address_clear(&address);
 }
 
+/* It would give the front-end more power over this process than others have. */
+static void test_no_postcopy_unasked(void **state)
+{
+    const vhu_backend_client_options options = {.size = sizeof(options)};
+    vhu_backend_client *client;
+    sys_address address;
+    uint64_t features;
+    program *p;
+    vhu_conn *conn;
+
+    (void)state;
+    sys_address_new(&address);
+    const char *const args[] = {"--blk-file=disk", "--socket-path", address.text, "--once", NULL};
+    p = tool_start(args);
+    conn = connect_to(address.text, 0);
+    assert_int_equal(vhu_backend_client_new(&client, &conn, &options), 0);
+    assert_int_equal(vhu_backend_client_get_features(client, &features), 0);
+    assert_int_equal(vhu_backend_client_get_protocol_features(client, &features), 0);
+    assert_true(features & VHU_BIT(VHU_PF_REPLY_ACK));
+    assert_false(features & VHU_BIT(VHU_PF_PAGEFAULT));
+    vhu_backend_client_free(client);
+    program_expect(p, 0, nothing_served);
+    program_free(p);
+    sys_address_clear(&address);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -146,10 +173,9 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_wrong_options),
-        leakcheck_test(test_told_and_done),
-        leakcheck_test(test_ready_and_served),
-        leakcheck_test(test_once),
+        leakcheck_test(test_wrong_options),       leakcheck_test(test_told_and_done),
+        leakcheck_test(test_ready_and_served),    leakcheck_test(test_once),
+        leakcheck_test(test_no_postcopy_unasked),
     };
 
     return cmocka_run_group_tests(tests, set_up, tool_teardown);

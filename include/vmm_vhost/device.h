@@ -135,7 +135,9 @@ typedef struct vhu_device_options {
      * Offer postcopy migration (protocol feature PAGEFAULT) if the system lets this process
      * (Linux, userfaultfd), there is an executor, and no ACCESS_PLATFORM: its workers may have to
      * wait for pages of the guest's in the midst of anything, until the front-end has brought them
-     * or has gone.
+     * or has gone. The front-end gets a userfaultfd of this process: by that it can fill any page
+     * of it that has not been touched yet, and make any thread wait for one. So it must be trusted
+     * with the process.
      */
     bool postcopy;
     /*

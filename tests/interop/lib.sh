@@ -233,13 +233,14 @@ start_qemu() {
 }
 
 # start_host SETTINGS [OPTION...]: a back-end and a guest that moves, left in HOST: with
-# a monitor, and a serial port to tell the guest something. PACKED is its disk's.
+# a monitor, and a serial port to tell the guest something. PACKED is its disk's. With
+# POSTCOPY it may move before its memory.
 start_host() {
     HOSTS=$((HOSTS + 1))
     HOST=$WORK/host-$HOSTS
     SOCKET=$HOST.sock
     mkfifo "$HOST."{monitor,tell}.{in,out}
-    start_backend --num-queues=2 --sealed-memory
+    start_backend --num-queues=2 --sealed-memory ${POSTCOPY:+--postcopy}
     spawn "${NEXT}monitor" "$GUEST_SECONDS" cat "$HOST.monitor.out"
     qemu_disk num-queues=2 "packed=$PACKED"
     start_qemu "$1" "${DISK[@]}" \

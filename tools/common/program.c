@@ -95,6 +95,9 @@ static size_t gather_rows(struct option_row *all, struct program_settings *setti
          "microseconds to look for more before sleeping (50)", 0, 1000000},
         {"inband", OPTION_FLAG, &settings->inband, NULL,
          "offer kicks and calls as messages, to front-ends that simulate time", 0, 0},
+        {"postcopy", OPTION_FLAG, &settings->postcopy, NULL,
+         "offer postcopy migration, to a front-end that is trusted with this process (Linux)", 0,
+         0},
         {"sealed-memory", OPTION_FLAG, &settings->sealed_memory, NULL,
          "take only memory that front-ends cannot cut short, such as memfds with seals", 0, 0},
         {"withhold", OPTION_PROTOCOL, &settings->withhold, "NAME[,NAME...]",
@@ -256,7 +259,7 @@ static int start_device(struct program *program, const struct program_device *de
                                         .sealed_memory = settings->sealed_memory,
                                         .inband = settings->inband,
                                         .serve_disabled = device->serve_disabled,
-                                        .postcopy = true,
+                                        .postcopy = settings->postcopy,
                                         .log = on_log,
                                         .log_arg = program};
     const vhu_uv_device_options uv_options = {.size = sizeof uv_options,

@@ -38,6 +38,7 @@ struct program_settings {
     unsigned workers; /* after program_parse() 1 .. num_queues */
     unsigned spin_us;
     bool inband;
+    bool postcopy;
     uint64_t withhold; /* protocol features */
     bool sealed_memory;
     bool verbose;

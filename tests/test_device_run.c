@@ -202,6 +202,24 @@ static void test_refused(void **state)
     }
 }
 
+/* What cannot be waited for would never be heard of again. */
+static void test_no_wait_handle(void **state)
+{
+    runner *r = runner_new(1);
+    vhu_conn *pair[2];
+
+    (void)state;
+    assert_int_equal(vhu_conn_memory_pair(pair, VHU_MEMORY_STREAM, NULL), 0);
+    assert_int_equal(vhu_event_signal(r->stop), 0);
+    assert_int_equal(vhu_device_run(r->device, &pair[0], vhu_event_wait_handle(r->stop)),
+                     VHU_EINVAL);
+    assert_non_null(pair[0]);
+    vhu_conn_free(pair[0]);
+    vhu_conn_free(pair[1]);
+    vhu_stream_free(r->peer);
+    runner_free(r);
+}
+
 static void test_busy(void **state)
 {
     runner *r = runner_new(1);
@@ -222,8 +240,9 @@ static void test_busy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_front_ends), leakcheck_test(test_stop), leakcheck_test(test_broken),
-        leakcheck_test(test_refused),    leakcheck_test(test_busy),
+        leakcheck_test(test_front_ends), leakcheck_test(test_stop),
+        leakcheck_test(test_broken),     leakcheck_test(test_refused),
+        leakcheck_test(test_busy),       leakcheck_test(test_no_wait_handle),
     };
 
     return cmocka_run_group_tests_name("device_run", tests, NULL, NULL);

@@ -243,8 +243,8 @@ VHU_API bool vhu_device_also(const vhu_device *device, unsigned which, vhu_wait 
  * handle_ring: serve one front-end on this thread, rings and all, until it goes or `stop` is ready
  * to be read (an event's wait handle, or another; VHU_NO_HANDLE: none). *conn is taken if the
  * device could begin, which is idle again when this returns. Blocks. 0: stopped; VHU_ECLIENT_EXIT:
- * the front-end has gone; VHU_EINVAL: an executor, or more than VHU_RUN_RINGS rings; VHU_ESTATE:
- * not idle; or what else ended the connection.
+ * the front-end has gone; VHU_EINVAL: an executor, more than VHU_RUN_RINGS rings, or a connection
+ * without a wait handle; VHU_ESTATE: not idle; or what else ended the connection.
  */
 enum { VHU_RUN_RINGS = 8 };
 VHU_API int vhu_device_run(vhu_device *device, vhu_conn **conn, vhu_handle stop);

@@ -53,7 +53,8 @@ int vhu_device_run(vhu_device *device, vhu_conn **conn, vhu_handle stop)
     bool busy = false;
     int r, stopped;
 
-    if (device->executor.num_workers > 0 || device->options.num_rings > VHU_RUN_RINGS)
+    if (device->executor.num_workers > 0 || device->options.num_rings > VHU_RUN_RINGS ||
+        vhu_conn_wait_handle(*conn) == VHU_NO_HANDLE)
         return VHU_EINVAL;
     r = vhu_device_connect(device, conn, &server);
     if (r < 0)

@@ -304,6 +304,38 @@ static void test_clear(void **state)
     keeper_close(&k);
 }
 
+/* By the counters, and by the heads where these are the same: however many, in whatever order. */
+static void test_age(void **state)
+{
+    uint32_t random = 1;
+
+    (void)state;
+    for (uint32_t i = 0; i < 200; i++) {
+        const uint32_t n = 1 + i % AREA_RING_SIZE;
+        uint64_t counters[AREA_RING_SIZE] = {0};
+        keeper k;
+
+        keeper_open(&k, AREA_RING_SIZE, 0);
+        keeper_set(&k, AREA_VERSION, 2, 1);
+        keeper_set(&k, AREA_NUM, 2, AREA_RING_SIZE);
+        for (uint32_t head = 0; head < n; head++) {
+            random = random * 1103515245 + 12345;
+            counters[head] = random >> 16 & 7;
+            keeper_set(&k, ENTRY(head, AREA_OUT), 1, 1);
+            keeper_set(&k, ENTRY(head, AREA_COUNTER), 8, counters[head]);
+        }
+        assert_int_equal(keeper_start(&k), 0);
+        assert_int_equal(vhu__queue_num_again(k.rig->queue), n);
+        for (uint32_t a = 1; a < n; a++) {
+            const uint16_t *heads = &k.rig->queue->again[a - 1];
+
+            assert_true(counters[heads[0]] <= counters[heads[1]]);
+            assert_true(counters[heads[0]] < counters[heads[1]] || heads[0] < heads[1]);
+        }
+        keeper_close(&k);
+    }
+}
+
 /* The order is that of the counters. What is out is not in use before it has been taken again. */
 static void test_order(void **state)
 {
@@ -369,12 +401,19 @@ static void test_changed_requests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_sizes),      leakcheck_test(test_record),
-        leakcheck_test(test_untracked),  leakcheck_test(test_bad_words),
-        leakcheck_test(test_ring_sizes), leakcheck_test(test_bad_areas),
-        leakcheck_test(test_no_object),  leakcheck_test(test_new_ring),
-        leakcheck_test(test_list),       leakcheck_test(test_clear),
-        leakcheck_test(test_order),      leakcheck_test(test_changed_requests),
+        leakcheck_test(test_sizes),
+        leakcheck_test(test_record),
+        leakcheck_test(test_untracked),
+        leakcheck_test(test_bad_words),
+        leakcheck_test(test_ring_sizes),
+        leakcheck_test(test_bad_areas),
+        leakcheck_test(test_no_object),
+        leakcheck_test(test_new_ring),
+        leakcheck_test(test_list),
+        leakcheck_test(test_clear),
+        leakcheck_test(test_age),
+        leakcheck_test(test_order),
+        leakcheck_test(test_changed_requests),
     };
 
     return cmocka_run_group_tests_name("inflight", tests, NULL, NULL);

@@ -79,19 +79,44 @@ typedef struct request {
     uint16_t entry;
 } request;
 
-static int compare(const void *a, const void *b)
+/* Two runs, the first `half` of `n` and the rest, as one. */
+static void merge(const request *from, uint32_t half, uint32_t n, request *to)
 {
-    const request *x = a;
-    const request *y = b;
+    uint32_t a = 0, b = half;
 
-    if (x->counter != y->counter)
-        return x->counter < y->counter ? -1 : 1;
-    return x->entry < y->entry ? -1 : 1;
+    for (uint32_t i = 0; i < n; i++) {
+        if (b == n || (a < half && from[a].counter <= from[b].counter))
+            to[i] = from[a++];
+        else
+            to[i] = from[b++];
+    }
+}
+
+/*
+ * By age; where the result is. Somebody else has chosen the numbers, and there are systems whose
+ * qsort() can be made to take the square of how many they are.
+ */
+static const request *sort(request *from, request *to, uint32_t n)
+{
+    for (uint32_t width = 1; width < n; width *= 2) {
+        request *sorted = to;
+
+        for (uint32_t i = 0; i < n; i += 2 * width) {
+            const uint32_t left = n - i;
+
+            merge(from + i, left < width ? left : width, left < 2 * width ? left : 2 * width,
+                  to + i);
+        }
+        to = from;
+        from = sorted;
+    }
+    return from;
 }
 
 int vhu__record_list(vhu__record *rec, const void *copy, uint32_t n)
 {
-    request *requests = n > 0 ? malloc(n * sizeof(*requests)) : NULL;
+    request *requests = n > 0 ? calloc(2 * (size_t)n, sizeof(*requests)) : NULL;
+    const request *sorted;
     uint32_t at = 0;
 
     if (n == 0)
@@ -105,10 +130,10 @@ int vhu__record_list(vhu__record *rec, const void *copy, uint32_t n)
         requests[at].entry = (uint16_t)i;
         at += rec->layout->is_out(copy, i, &requests[at].counter);
     }
-    qsort(requests, n, sizeof(*requests), compare);
+    sorted = sort(requests, requests + n, n);
     for (uint32_t i = 0; i < n; i++)
-        rec->out[i] = requests[i].entry;
-    rec->counter = requests[n - 1].counter + 1;
+        rec->out[i] = sorted[i].entry;
+    rec->counter = sorted[n - 1].counter + 1;
     free(requests);
     return 0;
 }

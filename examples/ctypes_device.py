@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The entropy device (virtio-rng) in Python, by ctypes on the shared library.
 
-    ctypes_device.py /tmp/rng.sock [libvmm_vhost.so]
+    ctypes_device.py /tmp/rng.sock [libvmm_vhost.so.0.9]
 """
 import ctypes
 import os
@@ -35,7 +35,7 @@ class DeviceOps(ctypes.Structure):
                 ("handle_ring", HandleRing)]
 
 
-def main(address, library="libvmm_vhost.so"):
+def main(address, library="libvmm_vhost.so.0.9"):
     vhu = ctypes.CDLL(library)
     vhu.vhu_strerror.restype = ctypes.c_char_p
     device, listener, conn = c_void_p(), c_void_p(), c_void_p()

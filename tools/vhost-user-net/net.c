@@ -5,45 +5,36 @@
 
 #include "bufs.h"
 
-enum { RECEIVE, TRANSMIT };
-
 enum {
-    HEADER = 12, /* before each frame; drivers before virtio 1.0 have all but the last two bytes */
-    OLD_HEADER = 10,
-    NUM_BUFFERS = 10, /* where the header says how many buffers the frame takes */
-    MAX_FRAME = 9216, /* longer ones are lost, as are answers that nobody fetches */
-    MAX_ANSWERS = 16,
-    AT_ONCE = 64, /* frames taken before other rings have their turn */
-    CONFIG_MTU = 10,
-    CONFIG_BYTES = 12
+    RECEIVE = 0, /* of a pair of rings, that of the driver's buffers; the other one transmits */
+    HEADER = 12, /* before each frame; drivers before virtio 1.0 have all but its NUM_BUFFERS */
+    NUM_BUFFERS = 10, /* where it says how many buffers the frame takes, in its last two bytes */
+    MAX_FRAME = 9216, /* what is behind it is lost, as are answers that nobody fetches */
+    MAX_ANSWERS = 16, /* also how many frames are taken before other rings have their turn */
+    CONFIG_MTU = 10
 };
 
-struct answer {
-    uint32_t len;
-    uint8_t bytes[HEADER + MAX_FRAME];
-};
-
-/* Two rings, one for each way, and what is on its way to the first. */
-struct pair {
-    vhu_ring *rings[2]; /* NULL: it is parked */
+/* What is on its way to the driver. As many as there can be; without a driver it is not touched. */
+static struct pair {
+    vhu_ring *to_driver; /* NULL: it is parked */
     uint32_t first;
     uint32_t num;
-    struct answer answers[MAX_ANSWERS];
-};
-
-/* As many as there can be; what no driver uses is never touched. */
-static struct pair pairs[VHU_MAX_RINGS / 2];
+    struct answer {
+        uint32_t len;
+        uint8_t bytes[HEADER + MAX_FRAME];
+    } answers[MAX_ANSWERS];
+} pairs[VHU_MAX_RINGS / 2];
 
 static uint32_t header_of(const vhu_ring *ring)
 {
-    return vhu_ring_features(ring) & VHU_BIT(VHU_F_VERSION_1) ? HEADER : OLD_HEADER;
+    return vhu_ring_features(ring) & VHU_BIT(VHU_F_VERSION_1) ? HEADER : NUM_BUFFERS;
 }
 
 /* --- to the driver --- */
 
 static void deliver(struct net *net, struct pair *pair)
 {
-    vhu_ring *ring = pair->rings[RECEIVE];
+    vhu_ring *ring = pair->to_driver;
     vhu_buf bufs[64];
     vhu_chain chain = {.bufs = bufs, .capacity = sizeof bufs / sizeof bufs[0]};
 
@@ -51,13 +42,13 @@ static void deliver(struct net *net, struct pair *pair)
         return;
     while (pair->num > 0 && vhu_ring_take(ring, &chain, 1) == 1) {
         struct answer *answer = &pair->answers[pair->first];
-        const uint32_t skipped = HEADER - header_of(ring);
+        const uint32_t cut = HEADER - header_of(ring);
         const struct bufs room = {bufs + chain.num_readable, chain.num_writable};
 
         memset(answer->bytes, 0, HEADER);
-        answer->bytes[NUM_BUFFERS] = skipped == 0;
+        answer->bytes[NUM_BUFFERS] = cut == 0;
         chain.written =
-            (uint32_t)bufs_write(&room, answer->bytes + skipped, HEADER - skipped + answer->len);
+            (uint32_t)bufs_write(&room, answer->bytes + cut, HEADER - cut + answer->len);
         vhu_ring_complete(ring, &chain, 1);
         pair->first = (pair->first + 1) % MAX_ANSWERS;
         --pair->num;
@@ -74,8 +65,7 @@ static void receive(struct net *net, struct pair *pair, const vhu_chain *chain, 
     struct bufs bufs = {chain->bufs, chain->num_readable};
 
     ++net->requests;
-    if (pair->num == MAX_ANSWERS || chain->readable_len < header ||
-        chain->readable_len - header > MAX_FRAME)
+    if (pair->num == MAX_ANSWERS)
         return;
     bufs_skip(&bufs, header);
     answer->len = (uint32_t)bufs_read(&bufs, answer->bytes + HEADER, MAX_FRAME);
@@ -84,22 +74,17 @@ static void receive(struct net *net, struct pair *pair, const vhu_chain *chain, 
         ++pair->num;
 }
 
-static void transmit(struct net *net, struct pair *pair)
+static void transmit(struct net *net, struct pair *pair, vhu_ring *ring)
 {
-    vhu_ring *ring = pair->rings[TRANSMIT];
     vhu_buf bufs[64];
     vhu_chain chain = {.bufs = bufs, .capacity = sizeof bufs / sizeof bufs[0]};
 
-    /* What a disabled ring sends is lost. */
-    for (int i = 0; i < AT_ONCE && vhu_ring_take(ring, &chain, 1) == 1; ++i) {
-        if (vhu_ring_enabled(ring))
+    for (int i = 0; i < MAX_ANSWERS && vhu_ring_take(ring, &chain, 1) == 1; ++i) {
+        if (vhu_ring_enabled(ring)) /* else it is lost */
             receive(net, pair, &chain, header_of(ring));
         vhu_ring_complete(ring, &chain, 1);
-        if (pair->num == MAX_ANSWERS)
-            deliver(net, pair);
     }
     vhu_ring_flush(ring);
-    deliver(net, pair);
 }
 
 /* --- the kit's --- */
@@ -112,34 +97,31 @@ static struct pair *pair_of(const vhu_ring *ring)
 static void ring_started(void *self, vhu_ring *ring)
 {
     (void)self;
-    pair_of(ring)->rings[vhu_ring_index(ring) % 2] = ring;
+    if (vhu_ring_index(ring) % 2 == RECEIVE)
+        pair_of(ring)->to_driver = ring;
 }
 
 static void ring_parked(void *self, vhu_ring *ring)
 {
-    struct pair *pair = pair_of(ring);
-
     (void)self;
-    pair->rings[vhu_ring_index(ring) % 2] = NULL;
-    pair->num = 0;
+    if (vhu_ring_index(ring) % 2 == RECEIVE)
+        pair_of(ring)->to_driver = NULL;
+    pair_of(ring)->num = 0;
 }
 
 static void handle_ring(void *self, vhu_ring *ring)
 {
-    if (vhu_ring_index(ring) % 2 == RECEIVE)
-        deliver(self, pair_of(ring));
-    else
-        transmit(self, pair_of(ring));
+    if (vhu_ring_index(ring) % 2 != RECEIVE)
+        transmit(self, pair_of(ring), ring);
+    deliver(self, pair_of(ring));
 }
 
 static int get_config(void *self, uint32_t offset, void *buf, uint32_t len)
 {
     const unsigned mtu = ((const struct net *)self)->mtu;
-    const uint8_t config[CONFIG_BYTES] = {[CONFIG_MTU] = (uint8_t)mtu,
-                                          [CONFIG_MTU + 1] = (uint8_t)(mtu >> 8)};
+    const uint8_t config[VHU_MAX_CONFIG] = {[CONFIG_MTU] = (uint8_t)mtu,
+                                            [CONFIG_MTU + 1] = (uint8_t)(mtu >> 8)};
 
-    if (offset > CONFIG_BYTES || len > CONFIG_BYTES - offset)
-        return VHU_EINVAL;
     memcpy(buf, config + offset, len);
     return 0;
 }

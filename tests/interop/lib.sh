@@ -36,6 +36,8 @@ clean_up() {
     for name in "${!PID[@]}"; do
         kill -KILL -- "-${PID[$name]}" 2>/dev/null || true
     done
+    # User-Mode Linux leaves its process group.
+    pkill -KILL -f -- "$WORK/" || true
     wait
     rm -rf "$WORK"
 } 2>/dev/null  # the shell's own "Killed"

@@ -115,12 +115,13 @@ static const request *sort(request *from, request *to, uint32_t n)
 
 int vhu__record_list(vhu__record *rec, const void *copy, uint32_t n)
 {
-    request *requests = n > 0 ? calloc(2 * (size_t)n, sizeof(*requests)) : NULL;
+    request *requests;
     const request *sorted;
     uint32_t at = 0;
 
     if (n == 0)
         return 0;
+    requests = calloc(2 * (size_t)n, sizeof(*requests));
     rec->out = malloc(n * sizeof(*rec->out));
     if (!requests || !rec->out) {
         free(requests);
@@ -194,16 +195,16 @@ static void forget_records(vhu__inflight *inflight)
     inflight->layout = NULL;
 }
 
-/* Have this layout's records, which none had if the area was that of the other one. */
+/* Have this layout's records in the place of those that there are; if that fails, none. */
 static int map_records(vhu__inflight *inflight, const vhu__record_layout *layout)
 {
     const vhu_inflight_area *area = &inflight->area;
     uint64_t bytes = area_bytes(area, layout);
     int r;
 
+    forget_records(inflight);
     if (bytes == 0 || bytes > area->mmap_size)
         return VHU_EINVAL;
-    forget_records(inflight);
     r = os_map_shared(&inflight->map, inflight->handle, area->mmap_offset, bytes, &inflight->base);
     if (r < 0)
         return r;
@@ -243,9 +244,8 @@ int vhu__inflight_open(vhu__inflight **out, const vhu_inflight_area *area, bool 
 
 void vhu__inflight_choose(vhu__inflight *inflight, bool packed)
 {
-    if (inflight && inflight->layout != layout_of(packed) &&
-        map_records(inflight, layout_of(packed)) < 0)
-        forget_records(inflight);
+    if (inflight && inflight->layout != layout_of(packed))
+        (void)map_records(inflight, layout_of(packed));
 }
 
 int vhu__inflight_check(const vhu__inflight *inflight)

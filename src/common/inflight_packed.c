@@ -14,8 +14,7 @@
 typedef struct entry {
     uint8_t out; /* the request that begins here: 0 or 1 */
     uint8_t pad;
-    uint16_t
-        next; /* of the request, or of the list of free ones, which the number of entries ends */
+    uint16_t next; /* of the request, or of the free ones, whose list the number of entries ends */
     /* Of the request that begins here. */
     uint16_t last;
     uint16_t num;

@@ -82,7 +82,7 @@ static bool report_table(vhu_queue *queue, vhu__item d, uint32_t *written)
 
     c = vhu__enter_indirect(queue, c, d);
     n = vhu__table_size(queue, c);
-    for (; c.next<n && * written> 0; c.next++) {
+    for (; *written > 0 && c.next < n; c.next++) {
         if (!vhu__load_desc(queue, c, &d))
             return false;
         d.flags = d.next;

@@ -11,8 +11,7 @@
 #include "os.h"
 #include "posix.h"
 
-/* The kernel's own faults, too, as it reads and writes for us: some systems want a device for that.
- */
+/* The kernel's own faults, too, as it reads and writes for us: there may be a device for that. */
 static int open_userfault(void)
 {
     int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);

@@ -85,8 +85,7 @@ void program_init(struct program *program, const struct program_info *info);
 enum program_verdict program_parse(struct program *program, const struct option_row *rows,
                                    size_t num_rows, int argc, char **argv);
 
-/* Serves until it is told to end; the rest describes it in the ready line. Returns the exit code.
- */
+/* Serves until it is told to end; the rest is for the ready line. Returns the exit code. */
 int program_serve(struct program *program, const struct program_device *device, const char *format,
                   ...) TOOL_PRINTF(3, 4);
 

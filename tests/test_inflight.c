@@ -83,8 +83,7 @@ static void test_record(void **state)
 
     for (int i = 0; i < 2; i++)
         heads[i] = add_request(k.rig, true);
-    driver_ring_publish(&k.rig->ring);
-    assert_int_equal(take(k.rig, 2), 2);
+    keeper_publish(&k, 2);
     expect_entry(&k, heads[0], 1, 0, 0);
     expect_entry(&k, heads[1], 1, 0, 1);
     expect_header(&k, 0, 65535);
@@ -132,14 +131,7 @@ static void test_untracked(void **state)
 static void leave_two_out(keeper *k)
 {
     keeper_open(k, AREA_RING_SIZE, 100);
-    assert_int_equal(keeper_start(k), 0);
-    for (int i = 0; i < 3; i++)
-        add_request(k->rig, true);
-    driver_ring_publish(&k->rig->ring);
-    assert_int_equal(take(k->rig, 3), 3);
-    vhu_queue_complete(k->rig->queue, &k->rig->chains[1], 1);
-    assert_true(driver_ring_reap(&k->rig->ring, NULL) >= 0);
-    keeper_kill(k);
+    keeper_leave_two_out(k, true);
 }
 
 static const bad_word bad_words[] = {
@@ -262,8 +254,7 @@ static void test_new_ring(void **state)
     assert_int_equal(keeper_start(&k), 0);
     expect_header(&k, 6, 0);
     add_request(k.rig, false);
-    driver_ring_publish(&k.rig->ring);
-    assert_int_equal(take(k.rig, 1), 1);
+    keeper_publish(&k, 1);
     vhu_queue_complete(k.rig->queue, k.rig->chains, 1);
     assert_int_equal(keeper_entry(&k, k.rig->chains[0].head, AREA_NEXT, 2), 6);
     keeper_close(&k);

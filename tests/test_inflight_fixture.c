@@ -114,6 +114,24 @@ size_t keeper_entry_at(const keeper *k, uint32_t head, size_t offset)
                      : AREA_ENTRIES + head * (size_t)AREA_ENTRY + offset;
 }
 
+void keeper_publish(keeper *k, uint32_t n)
+{
+    driver_ring_publish(&k->rig->ring);
+    assert_int_equal(take(k->rig, n), n);
+}
+
+void keeper_leave_two_out(keeper *k, bool first_has_table)
+{
+    assert_int_equal(keeper_start(k), 0);
+    add_request(k->rig, first_has_table);
+    add_request(k->rig, true);
+    add_request(k->rig, true);
+    keeper_publish(k, 3);
+    vhu_queue_complete(k->rig->queue, &k->rig->chains[1], 1);
+    assert_true(driver_ring_reap(&k->rig->ring, NULL) >= 0);
+    keeper_kill(k);
+}
+
 /* Starts the ring; the word is written before the area is checked, or after that. */
 static int start_with(keeper *k, const bad_word *row, bool later)
 {

@@ -67,6 +67,12 @@ int keeper_start(keeper *k);
 /* The device is gone, with all it knew. */
 void keeper_kill(keeper *k);
 
+/* Show all requests to the device, which takes `n`. */
+void keeper_publish(keeper *k, uint32_t n);
+/* The device takes three requests, the first with a table or not, completes the second, and is
+ * gone. */
+void keeper_leave_two_out(keeper *k, bool first_has_table);
+
 /* Words of the area. */
 uint64_t keeper_get(const keeper *k, size_t offset, size_t size);
 void keeper_set(keeper *k, size_t offset, size_t size, uint64_t value);

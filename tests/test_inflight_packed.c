@@ -16,13 +16,6 @@ static void open_packed(keeper *k, uint32_t num, uint16_t position)
     keeper_open_with(k, FEATURES, num, position);
 }
 
-/* Show all requests to the device, which takes `n`. */
-static void publish(keeper *k, uint32_t n)
-{
-    driver_ring_publish(&k->rig->ring);
-    assert_int_equal(take(k->rig, n), n);
-}
-
 /* --- layout --- */
 
 /* Nothing is half done. */
@@ -74,7 +67,7 @@ static void test_record(void **state)
     }
     add_request(k.rig, false);
     add_request(k.rig, true);
-    publish(&k, 2);
+    keeper_publish(&k, 2);
     expect_request(&k, 0, 2, 3, 0);
     expect_request(&k, 3, 3, 1, 1);
     for (uint16_t i = 0; i < 4; i++)
@@ -99,14 +92,7 @@ static void test_record(void **state)
 static void leave_two_out(keeper *k)
 {
     open_packed(k, AREA_RING_SIZE, WRAP);
-    assert_int_equal(keeper_start(k), 0);
-    add_request(k->rig, false);
-    add_request(k->rig, true);
-    add_request(k->rig, true);
-    publish(k, 3);
-    vhu_queue_complete(k->rig->queue, &k->rig->chains[1], 1);
-    assert_true(driver_ring_reap(&k->rig->ring, NULL) >= 0);
-    keeper_kill(k);
+    keeper_leave_two_out(k, false);
 }
 
 /* Out are 0 to 2, and 4; free are 3, 5, 6, 7; the used index is 1. */
@@ -219,7 +205,7 @@ static void test_ring_sizes(void **state)
         open_packed(&k, AREA_RING_SIZE, WRAP);
         assert_int_equal(keeper_start(&k), 0);
         add_request(k.rig, false);
-        publish(&k, 1);
+        keeper_publish(&k, 1);
         if (!rows[i].out)
             vhu_queue_complete(k.rig->queue, k.rig->chains, 1);
         keeper_kill(&k);
@@ -267,7 +253,7 @@ static void do_requests(keeper *k, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         uint16_t head = add_request(k->rig, i % 2 == 0);
 
-        publish(k, 1);
+        keeper_publish(k, 1);
         check_request(k->rig, k->rig->chains, head);
         vhu_queue_complete(k->rig->queue, k->rig->chains, 1);
         assert_int_equal(driver_ring_reap(&k->rig->ring, NULL), head);
@@ -305,7 +291,7 @@ static void test_new_ring(void **state)
     assert_int_equal(vhu_queue_start(k.rig->queue, &k.rig->config), 0);
     do_requests(&k, 1);
     add_request(k.rig, true);
-    publish(&k, 1);
+    keeper_publish(&k, 1);
     vhu__inflight_end(k.inflight, 0);
     assert_int_equal(keeper_get(&k, AREA_VERSION, 2), 1);
     vhu_queue_complete(k.rig->queue, k.rig->chains, 1);
@@ -333,7 +319,7 @@ static void test_whole_lap(void **state)
     assert_int_equal(keeper_start(&k), 0);
     for (uint32_t i = 0; i < AREA_RING_SIZE; i++)
         add_request(k.rig, true);
-    publish(&k, CHAINS);
+    keeper_publish(&k, CHAINS);
     vhu_queue_complete(k.rig->queue, k.rig->chains, CHAINS);
     keeper_kill(&k);
     /* As if it had come no further than to show them. */
@@ -364,7 +350,7 @@ static void order(uint64_t features)
     assert_int_equal(keeper_start(&k), 0);
     for (uint16_t i = 0; i < 6; i++)
         assert_int_equal(add_request(k.rig, true), i);
-    publish(&k, 4);
+    keeper_publish(&k, 4);
     keeper_kill(&k);
     for (uint32_t i = 0; i < VHU__COUNT(counters); i++) {
         keeper_set(&k, ENTRY(i, PACKED_COUNTER), 8, counters[i]);

@@ -69,8 +69,7 @@ void keeper_kill(keeper *k);
 
 /* Show all requests to the device, which takes `n`. */
 void keeper_publish(keeper *k, uint32_t n);
-/* The device takes three requests, the first with a table or not, completes the second, and is
- * gone. */
+/* The device takes three, the first with a table or not, completes the second, and is gone. */
 void keeper_leave_two_out(keeper *k, bool first_has_table);
 
 /* Words of the area. */

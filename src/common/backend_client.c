@@ -124,13 +124,13 @@ static int wait_for_both(vhu_backend_client *client, vhu_conn *channel, int limi
     return r;
 }
 
-int vhu_backend_client_wait(vhu_backend_client *client, int timeout_ms)
+static int wait_from(vhu_backend_client *client, uint64_t now, int timeout_ms)
 {
     vhu_conn *conn = client->rpc.conn;
     vhu_conn *channel = served_channel(client);
     bool both = channel && vhu_conn_wait_handle(conn) != VHU_NO_HANDLE;
-    int own_ms = vhu__rpc_deadline_ms(&client->rpc);
-    int limit_ms;
+    uint64_t own = vhu__rpc_deadline(&client->rpc);
+    bool own_first;
     int r;
 
     if (!vhu_conn_is_open(conn) || vhu_conn_pending(conn))
@@ -140,11 +140,19 @@ int vhu_backend_client_wait(vhu_backend_client *client, int timeout_ms)
         return 0;
     }
     if (both)
-        own_ms = vhu__sooner(own_ms, vhu_conn_deadline_ms(channel));
-    limit_ms = vhu__sooner(own_ms, timeout_ms);
-    r = both ? wait_for_both(client, channel, limit_ms) : vhu_conn_wait(conn, limit_ms);
+        own = vhu__earlier(own, vhu__conn_deadline(channel));
+    own_first = own != 0 && (timeout_ms < 0 || own <= now + (uint64_t)timeout_ms);
+    if (own_first)
+        timeout_ms = vhu__ms_until(own, now);
+    r = both ? wait_for_both(client, channel, timeout_ms)
+             : vhu__conn_wait_from(conn, now, timeout_ms);
     /* A limit that is not the caller's shows when its owner goes on. */
-    return r == VHU_ETIMEDOUT && own_ms >= 0 && limit_ms == own_ms ? 0 : r;
+    return r == VHU_ETIMEDOUT && own_first ? 0 : r;
+}
+
+int vhu_backend_client_wait(vhu_backend_client *client, int timeout_ms)
+{
+    return wait_from(client, os_now_ms(), timeout_ms);
 }
 
 int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *request,
@@ -152,6 +160,7 @@ int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *req
 {
     bool begun = client->begun;
     int status = VHU_EPENDING;
+    uint64_t now;
     int r = vhu__rpc_send(&client->rpc, request, message, begun ? NULL : &status);
 
     if (r < 0 || begun)
@@ -161,14 +170,18 @@ int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *req
         r = VHU_EAGAIN;
     else
         r = vhu__rpc_turn(&client->rpc);
+    now = client->rpc.sent;
     /* An op of the attached channel may send requests, too, and wait for these in here. */
-    for (; r == VHU_EAGAIN; r = vhu__rpc_turn(&client->rpc)) {
-        r = vhu_backend_client_wait(client, -1);
+    while (r == VHU_EAGAIN) {
+        r = wait_from(client, now, -1);
         if (r < 0) {
             /* Where the results go is about to vanish, so the reply must never come. */
             r = vhu__rpc_poison(&client->rpc, r == VHU_EAGAIN ? VHU_ESTATE : r);
             break;
         }
+        r = vhu__rpc_turn(&client->rpc);
+        if (r == VHU_EAGAIN)
+            now = os_now_ms();
     }
     return status < 0 ? status : r;
 }

@@ -175,17 +175,16 @@ bool vhu__conn_passed(const uint64_t *deadline)
     return *deadline != 0 && os_now_ms() >= *deadline;
 }
 
+uint64_t vhu__conn_deadline(const vhu_conn *conn)
+{
+    return conn->open ? vhu__earlier(conn->in_deadline, conn->out_deadline) : 0;
+}
+
 int vhu_conn_deadline_ms(const vhu_conn *conn)
 {
-    uint64_t deadline = conn->in_deadline;
-    uint64_t now;
+    uint64_t deadline = vhu__conn_deadline(conn);
 
-    if (conn->out_deadline && (!deadline || conn->out_deadline < deadline))
-        deadline = conn->out_deadline;
-    if (!conn->open || !deadline)
-        return -1;
-    now = os_now_ms();
-    return now < deadline ? (int)(deadline - now) : 0;
+    return deadline == 0 ? -1 : vhu__ms_until(deadline, os_now_ms());
 }
 
 /* --- input --- */
@@ -400,53 +399,55 @@ unsigned vhu_conn_wait_events(const vhu_conn *conn)
     return events;
 }
 
-static int wait_for(vhu_conn *conn, unsigned events, int timeout_ms)
+static int wait_for(vhu_conn *conn, unsigned events, uint64_t now, int timeout_ms)
 {
-    uint64_t begin;
-    uint64_t passed_ms;
     int r;
 
     if (events != VHU_WAIT_READ || !conn->transport.recv_wait)
         return conn->transport.wait(conn->self, events, timeout_ms);
     /* To receive what is waited for is half the work. */
-    begin = timeout_ms > 0 ? os_now_ms() : 0;
     r = receive(conn, true, timeout_ms);
     if (r != VHU_EAGAIN) {
         conn->ended = r;
         return 0;
     }
-    if (timeout_ms > 0) {
-        passed_ms = os_now_ms() - begin;
-        timeout_ms = passed_ms < (uint64_t)timeout_ms ? timeout_ms - (int)passed_ms : 0;
-    }
+    if (timeout_ms > 0)
+        timeout_ms = vhu__ms_until(now + (uint64_t)timeout_ms, os_now_ms());
     return conn->transport.wait(conn->self, events, timeout_ms);
 }
 
-int vhu_conn_wait(vhu_conn *conn, int timeout_ms)
+int vhu__conn_wait_from(vhu_conn *conn, uint64_t now, int timeout_ms)
 {
-    int deadline_ms;
+    uint64_t deadline;
     unsigned events;
     int r;
 
     if (!conn->open)
         return VHU_EDISCONNECT;
     /* Whatever is wrong with it, the connection's owner finds out when it goes on. */
-    if (!vhu_conn_pending(conn))
+    if (vhu__queued(&conn->out) > 0 && !vhu_conn_pending(conn))
         vhu__conn_push(conn);
     /* Sending may have made room for the answer to what is here already. */
     if (vhu_conn_pending(conn))
         return 0;
-    deadline_ms = vhu_conn_deadline_ms(conn);
+    deadline = vhu__conn_deadline(conn);
     events = vhu_conn_wait_events(conn);
     if (events == 0)
         return VHU_EPENDING;
     if (!conn->transport.wait)
         return VHU_EAGAIN;
     conn->drained = false;
-    if (deadline_ms >= 0 && (timeout_ms < 0 || deadline_ms < timeout_ms)) {
-        r = wait_for(conn, events, deadline_ms);
+    if (deadline != 0 && (timeout_ms < 0 || deadline < now + (uint64_t)timeout_ms)) {
+        r = wait_for(conn, events, now, vhu__ms_until(deadline, now));
         /* The connection's own deadline: its owner finds out when it goes on. */
         return r == VHU_ETIMEDOUT ? 0 : r;
     }
-    return wait_for(conn, events, timeout_ms);
+    return wait_for(conn, events, now, timeout_ms);
+}
+
+int vhu_conn_wait(vhu_conn *conn, int timeout_ms)
+{
+    bool limited = timeout_ms > 0 || vhu__conn_deadline(conn) != 0 || vhu__queued(&conn->out) > 0;
+
+    return vhu__conn_wait_from(conn, limited ? os_now_ms() : 0, timeout_ms);
 }

@@ -55,6 +55,12 @@ int vhu__conn_flush(vhu_conn *conn);
 /* While held, nothing is received: vhu_conn_wait_events() leaves reading out. */
 void vhu__conn_hold(vhu_conn *conn, bool hold);
 
+/* When the peer's time is up, in os_now_ms()'s; 0: it has none. */
+uint64_t vhu__conn_deadline(const vhu_conn *conn);
+
+/* vhu_conn_wait(), for a caller that knows what time it is. */
+int vhu__conn_wait_from(vhu_conn *conn, uint64_t now, int timeout_ms);
+
 /* Its wait handle has fired without vhu_conn_wait(): the next receive finds something. */
 void vhu__conn_waited(vhu_conn *conn);
 

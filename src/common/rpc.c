@@ -85,16 +85,7 @@ static int put(vhu__rpc *rpc, const vhu__message *m, bool need_reply)
 int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message *m, int *status)
 {
     const char *name = request ? request->name : "private request";
-    vhu__call call = {.code = m->code,
-                      .name = name,
-                      .asked = m->len,
-                      .take = m->take,
-                      .out = m->out,
-                      .also = m->also,
-                      .count = m->count,
-                      .settles = m->settles,
-                      .value = m->value,
-                      .status = status};
+    vhu__call *call = &rpc->calls[(rpc->first + rpc->num_calls) % VHU_MAX_CALLS];
     bool wanted = m->ask == VHU__ASK_ALWAYS || (m->ask == VHU__ASK_IF_WANTED && rpc->ack);
     bool ack = !m->take && wanted && vhu__rpc_has(rpc, VHU_PF_REPLY_ACK);
     int r;
@@ -107,11 +98,19 @@ int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message
     r = put(rpc, m, ack);
     if (r < 0)
         return vhu_conn_is_open(rpc->conn) ? vhu__rpc_refuse(rpc, name, r, vhu_strerror(r)) : r;
-    if (ack)
-        call.take = vhu__take_ack;
-    if (rpc->timeout_ms > 0)
-        call.deadline = os_now_ms() + (uint64_t)rpc->timeout_ms;
-    rpc->calls[(rpc->first + rpc->num_calls) % VHU_MAX_CALLS] = call;
+    rpc->sent = os_now_ms();
+    *call =
+        (vhu__call){.code = m->code,
+                    .name = name,
+                    .asked = m->len,
+                    .take = ack ? vhu__take_ack : m->take,
+                    .out = m->out,
+                    .also = m->also,
+                    .count = m->count,
+                    .settles = m->settles,
+                    .value = m->value,
+                    .status = status,
+                    .deadline = rpc->timeout_ms > 0 ? rpc->sent + (uint64_t)rpc->timeout_ms : 0};
     rpc->num_calls++;
     return 0;
 }
@@ -301,25 +300,18 @@ int vhu__rpc_finish(vhu__rpc *rpc)
 
 /* --- time --- */
 
-int vhu__sooner(int a_ms, int b_ms)
+uint64_t vhu__rpc_deadline(const vhu__rpc *rpc)
 {
-    if (a_ms < 0 || b_ms < 0)
-        return a_ms < 0 ? b_ms : a_ms;
-    return a_ms < b_ms ? a_ms : b_ms;
+    uint64_t first = vhu__conn_deadline(rpc->conn);
+
+    for (uint32_t i = 0; i < rpc->num_calls; i++)
+        first = vhu__earlier(first, call_at(rpc, i)->deadline);
+    return first;
 }
 
 int vhu__rpc_deadline_ms(const vhu__rpc *rpc)
 {
-    int soonest = vhu_conn_deadline_ms(rpc->conn);
-    uint64_t now = os_now_ms();
-
-    for (uint32_t i = 0; i < rpc->num_calls; i++) {
-        uint64_t deadline = call_at(rpc, i)->deadline;
-
-        if (deadline != 0)
-            soonest = vhu__sooner(soonest, now < deadline ? (int)(deadline - now) : 0);
-    }
-    return soonest;
+    return vhu__ms_until(vhu__rpc_deadline(rpc), os_now_ms());
 }
 
 int vhu__take_ack(const vhu__call *call, const vhu__reply *reply)

@@ -66,7 +66,8 @@ struct vhu__call {
 typedef struct vhu__rpc {
     vhu_conn *conn;
     int timeout_ms;
-    bool ack; /* wanted */
+    uint64_t sent; /* when the last request was */
+    bool ack;      /* wanted */
     /* What was negotiated. */
     uint64_t features;
     uint64_t protocol_features;
@@ -116,10 +117,10 @@ int vhu__rpc_finish(vhu__rpc *rpc);
 /* The connection is of no use any more: whatever is under way has failed. Returns `code`. */
 int vhu__rpc_poison(vhu__rpc *rpc, int code);
 
-/* Milliseconds until the first limit passes, the connection's own included; -1: none. */
-int vhu__rpc_deadline_ms(const vhu__rpc *rpc);
+/* When the first time limit is up, the connection's own included; 0: none. */
+uint64_t vhu__rpc_deadline(const vhu__rpc *rpc);
 
-/* The shorter of two such limits. */
-int vhu__sooner(int a_ms, int b_ms);
+/* The same in milliseconds from now; -1: none. */
+int vhu__rpc_deadline_ms(const vhu__rpc *rpc);
 
 #endif

@@ -48,6 +48,20 @@ static inline bool vhu__is_power_of_2(uint64_t x)
     return x != 0 && (x & (x - 1)) == 0;
 }
 
+/* The earlier of two times, 0 being none. */
+static inline uint64_t vhu__earlier(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/* Milliseconds until a time, 0 if it has passed; -1: none. */
+static inline int vhu__ms_until(uint64_t time, uint64_t now)
+{
+    if (time == 0)
+        return -1;
+    return now < time ? (int)(time - now) : 0;
+}
+
 /* No structure of any version is as large. */
 #define VHU__SIZED_MAX 4096u
 

@@ -110,14 +110,14 @@ static int stream_recv(void *self, void *buf, size_t capacity, vhu_handle *handl
  */
 static bool limit_recv(vhu_stream *stream, int timeout_ms)
 {
-    struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    struct timeval tv = {0};
 
-    if (timeout_ms < 0)
-        tv = (struct timeval){0};
     if (timeout_ms <= 0
             ? stream->recv_timeout_ms == 0
             : stream->recv_timeout_ms <= timeout_ms && stream->recv_timeout_ms > timeout_ms / 2)
         return true;
+    if (timeout_ms > 0)
+        tv = (struct timeval){.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
     if (setsockopt(stream->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) != 0)
         return false;
     stream->recv_timeout_ms = timeout_ms < 0 ? 0 : timeout_ms;

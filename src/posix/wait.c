@@ -21,11 +21,8 @@ static int poll_all(struct pollfd *fds, size_t n, int timeout_ms)
             return VHU_ETIMEDOUT;
         if (errno != EINTR)
             return vhu__posix_error(errno);
-        if (timeout_ms > 0) {
-            uint64_t now = os_now_ms();
-
-            timeout_ms = now < end ? (int)(end - now) : 0;
-        }
+        if (timeout_ms > 0)
+            timeout_ms = vhu__ms_until(end, os_now_ms());
     }
 }
 

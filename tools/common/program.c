@@ -85,7 +85,7 @@ static size_t gather_rows(struct option_row *all, struct program_settings *setti
 {
     const struct option_row common[] = {
         {"check-peer", OPTION_FLAG, &settings->check_peer, NULL,
-         "turn away front-ends of other users than this program's and root (SYSTEM)", 0, 0},
+         "turn away front-ends of users other than its own and root (Windows: SYSTEM)", 0, 0},
         {"once", OPTION_FLAG, &settings->once, NULL, "end when the first front-end has gone", 0, 0},
         {"num-queues", OPTION_NUMBER, &settings->num_queues, "N",
          "queues offered (as few as will do)", 1, VHU_MAX_RINGS},

@@ -417,6 +417,36 @@ static void test_idle(void **state)
     client_rig_close(&r);
 }
 
+/* Behind what somebody waits for comes one more: his is the result, with its handle, all the same.
+ */
+static void test_one_too_many(void **state)
+{
+    const request_spec *spec = request_spec_of(VHU_REQ_SET_DEVICE_STATE_FD);
+    uint8_t bytes[2 * 20];
+    message m;
+
+    (void)state;
+    client_rig_open_peer(&r, PAIR_STREAM);
+    client_rig_negotiate_without(&r, 0);
+    call_open(&c, spec->code);
+    if (!r.peer.messages) {
+        reply_build(spec, &m);
+        memset(m.payload, 0, 8);
+        m.num_handles = 1;
+        message_bytes(&m, bytes);
+        message_bytes(&m, bytes + 20);
+        handles_open(m.handles, 1);
+        peer_send(&r.peer, bytes, 12, m.handles, 1);
+        message_close_handles(&m);
+        peer_send(&r.peer, bytes + 12, sizeof(bytes) - 12, NULL, 0);
+        assert_int_equal(call_send(&c, r.client), 0);
+        assert_int_not_equal(c.result, VHU_NO_HANDLE);
+        client_rig_expect_closed(&r, "nothing asked for");
+    }
+    call_close(&c);
+    client_rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +462,7 @@ int main(void)
         leakcheck_test(test_private_requests),
         leakcheck_test(test_blocking_without_wait),
         leakcheck_test(test_idle),
+        leakcheck_test(test_one_too_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -183,5 +183,6 @@ int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *req
         if (r == VHU_EAGAIN)
             now = os_now_ms();
     }
-    return status < 0 ? status : r;
+    /* Its own outcome counts, and a handle with it, even if the connection has ended behind it. */
+    return status == VHU_EPENDING ? r : status;
 }

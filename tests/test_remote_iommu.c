@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The VMM's kit with a driver behind an IOMMU, against a device of the kit in another process. */
 #include <string.h>
+#include <vmm_vhost/remote_log.h>
 
 #include "test_remote_fixture.h"
 #include "util.h"
@@ -13,6 +14,7 @@ enum { RO = VHU_IOTLB_RO, RW = VHU_IOTLB_RW, PAGE = 4096 };
 /* What the VMM's IOMMU has: a guest page for each page of I/O virtual addresses. */
 static struct {
     uint64_t pages[PAGES]; /* 0: none */
+    uint64_t unit;         /* bytes that a mapping is told in; 0: a page */
     unsigned asked;
     unsigned refused;
     vhu_mapping wrong; /* of some size: said instead */
@@ -25,13 +27,18 @@ static size_t page_of(uint64_t iova)
 
 static int translate(void *self, uint64_t iova, uint8_t perm, vhu_mapping *out)
 {
+    const uint64_t unit = iommu.unit ? iommu.unit : PAGE;
+
     (void)self;
     iommu.asked++;
     if (perm == 0 || iova < GUEST_BASE || page_of(iova) >= PAGES || !iommu.pages[page_of(iova)]) {
         iommu.refused++;
         return VHU_ENOENT;
     }
-    *out = (vhu_mapping){iova & ~(uint64_t)(PAGE - 1), iommu.pages[page_of(iova)], PAGE, RW};
+    *out = (vhu_mapping){.iova = iova & ~(unit - 1),
+                         .guest_addr = iommu.pages[page_of(iova)] + (iova % PAGE & ~(unit - 1)),
+                         .size = unit,
+                         .perm = RW};
     if (iommu.wrong.size > 0)
         *out = iommu.wrong;
     return 0;
@@ -195,6 +202,55 @@ static void test_recovery(void **state)
     guest_close(&g);
 }
 
+/* Where a ring was left is found in mappings that are smaller than its parts. */
+static void test_base_in_pieces(void **state)
+{
+    guest g;
+
+    (void)state;
+    open_guest(&g, GUEST_SPLIT);
+    guest_start(&g);
+    guest_exercise(&g);
+    guest_kill_backend(&g);
+    vhu_remote_disconnect(g.remote);
+    iommu.unit = 16;
+    assert_int_equal(vhu_remote_stop(g.remote), 0);
+    for (uint32_t i = 0; i < GUEST_RINGS; i++)
+        assert_int_equal(vhu_remote_ring_base(g.remote, i), 16);
+    guest_close(&g);
+}
+
+static void note_dirty(void *arg, uint64_t guest_addr, uint64_t len)
+{
+    memset((bool *)arg + page_of(guest_addr), 1, len / PAGE);
+}
+
+/* What a back-end may have written of its rings is dirty where the guest has it. */
+static void test_lost_rings_in_log(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < VHU__COUNT(layouts); i++) {
+        const uint64_t spare = GUEST_BASE + GUEST_SIZE - PAGE;
+        bool dirty[PAGES] = {false};
+        guest g;
+
+        open_guest(&g, layouts[i]);
+        guest_start(&g);
+        assert_int_equal(vhu_remote_start_log(g.remote), 0);
+        guest_exercise(&g);
+        guest_kill_backend(&g);
+        vhu_remote_disconnect(g.remote);
+        assert_int_equal(vhu_remote_fetch_log(g.remote, note_dirty, dirty), 0);
+        memset(dirty, 0, sizeof(dirty));
+        iommu.pages[0] = spare;
+        assert_int_equal(vhu_remote_stop(g.remote), 0);
+        assert_int_equal(vhu_remote_fetch_log(g.remote, note_dirty, dirty), 0);
+        assert_true(dirty[page_of(spare)]);
+        assert_false(dirty[0]);
+        guest_close(&g);
+    }
+}
+
 /* A write to what may only be read is reported. */
 static void test_failed_access(void **state)
 {
@@ -292,10 +348,16 @@ static void test_offer(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_answers),   leakcheck_test(test_told_before),
-        leakcheck_test(test_late),      leakcheck_test(test_unmap),
-        leakcheck_test(test_recovery),  leakcheck_test(test_failed_access),
-        leakcheck_test(test_malformed), leakcheck_test(test_offer),
+        leakcheck_test(test_answers),
+        leakcheck_test(test_told_before),
+        leakcheck_test(test_late),
+        leakcheck_test(test_unmap),
+        leakcheck_test(test_recovery),
+        leakcheck_test(test_base_in_pieces),
+        leakcheck_test(test_lost_rings_in_log),
+        leakcheck_test(test_failed_access),
+        leakcheck_test(test_malformed),
+        leakcheck_test(test_offer),
     };
 
     if (argc > 1)

@@ -191,6 +191,40 @@ static void test_reconnect(void **state)
     free(c.bytes);
 }
 
+/* There is no next one: the same, whether or not anybody knew that the first has gone. */
+static void test_stop_without(void **state)
+{
+    static const uint64_t features[] = {GUEST_SPLIT, GUEST_PACKED};
+
+    (void)state;
+    for (int known = 0; known < 2; known++) {
+        for (size_t i = 0; i < 2; i++) {
+            const vhu_remote_options options = {.features = features[i]};
+            guest g;
+            copy c;
+
+            guest_open(&g, &options);
+            guest_start(&g);
+            assert_int_equal(vhu_remote_start_log(g.remote), 0);
+            exercise(&g);
+            guest_kill_backend(&g);
+            if (known)
+                vhu_remote_disconnect(g.remote);
+            copy_begin(&c, &g);
+            fetch(&c);
+            assert_int_equal(vhu_remote_stop(g.remote) == 0, known);
+            fetch(&c);
+            for (uint32_t k = 0; k < GUEST_RINGS; k++) {
+                const vhu_ring_layout *layout = &g.remote->rings[k].layout;
+
+                assert_true(is_dirty(&c, i == 1 ? layout->desc : layout->used));
+            }
+            guest_close(&g);
+            free(c.bytes);
+        }
+    }
+}
+
 static void test_no_log(void **state)
 {
     const vhu_remote_options options = {.withheld_protocol_features = VHU_BIT(VHU_PF_LOG_SHMFD)};
@@ -343,10 +377,11 @@ static void test_lies(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_migration),    leakcheck_test(test_rings),
-        leakcheck_test(test_reconnect),    leakcheck_test(test_no_log),
-        leakcheck_test(test_next_without), leakcheck_test(test_refusals),
-        leakcheck_test(test_more_memory),  leakcheck_test(test_lies),
+        leakcheck_test(test_migration), leakcheck_test(test_rings),
+        leakcheck_test(test_reconnect), leakcheck_test(test_stop_without),
+        leakcheck_test(test_no_log),    leakcheck_test(test_next_without),
+        leakcheck_test(test_refusals),  leakcheck_test(test_more_memory),
+        leakcheck_test(test_lies),
     };
 
     if (argc > 1)

@@ -75,8 +75,8 @@ typedef struct vhu_remote_options {
      * With ACCESS_PLATFORM (section "IOMMU support"): the mapping that holds `iova`, whatever its
      * size. VHU_ENOENT: there is none, or none that allows `perm`; the back-end's ring waits then
      * until vhu_remote_map() tells of one. `self` is that of the ops, and it is called as they are,
-     * or when a back-end has gone, to find the used index of a ring. NULL: there is no IOMMU. What
-     * the back-end says of failed accesses goes to ops->iotlb_msg.
+     * or to find a ring: its used index when a back-end has gone, its pages for the dirty log.
+     * NULL: there is no IOMMU. What the back-end says of failed accesses goes to ops->iotlb_msg.
      */
     int (*translate)(void *self, uint64_t iova, uint8_t perm, vhu_mapping *out);
     /*

@@ -90,7 +90,14 @@ int vhu__remote_share_memory(vhu_remote *remote);
 /* Whether rings and buffers have I/O virtual addresses. */
 bool vhu__remote_has_iommu(const vhu_remote *remote);
 
-/* Where the VMM has `len` bytes at an address of the driver's; NULL unless they are one piece. */
+/*
+ * Where an address of the driver's is in the guest's memory, for what devices write: how many of
+ * `len` bytes are there in one piece, 0 if it means nothing.
+ */
+uint64_t vhu__remote_look(const vhu_remote *remote, uint64_t addr, uint64_t len,
+                          uint64_t *guest_addr);
+
+/* Where the VMM has `len` bytes at such an address; NULL unless they are one piece. */
 void *vhu__remote_at(const vhu_remote *remote, uint64_t addr, uint64_t len);
 
 /* Whether the back-end that is connected runs a ring. */
@@ -153,8 +160,8 @@ int vhu__remote_enter_postcopy(vhu_remote *remote);
 /* These have been announced, and come back with the back-end's addresses in postcopy. */
 int vhu__remote_place(vhu_remote *remote, const vhu_mem_region *regions, size_t n);
 
-/* Have this fetched as if it had been logged. */
-void vhu__remote_mark(vhu_remote *remote, uint64_t guest_addr, uint64_t len);
+/* Have this, at an address of the driver's, fetched as if it had been logged. */
+void vhu__remote_mark(vhu_remote *remote, uint64_t addr, uint64_t len);
 
 void vhu__remote_drop_log(vhu_remote *remote);
 

@@ -120,14 +120,28 @@ int vhu_remote_unmap(vhu_remote *remote, uint64_t iova, uint64_t size)
     return vhu__remote_sent(remote, vhu_backend_client_iotlb_msg(remote->client, &msg));
 }
 
-void *vhu__remote_at(const vhu_remote *remote, uint64_t addr, uint64_t len)
+uint64_t vhu__remote_look(const vhu_remote *remote, uint64_t addr, uint64_t len,
+                          uint64_t *guest_addr)
 {
     vhu_mapping m = {0};
+    uint64_t offset;
 
+    *guest_addr = addr;
     if (!vhu__remote_has_iommu(remote))
-        return vhu_memory_at(remote->memory, addr, len);
-    if (!remote->options.translate(remote->options.self, addr, VHU_IOTLB_RO, &m) &&
-        is_mapping(&m) && addr - m.iova < m.size && len <= m.size - (addr - m.iova))
-        return vhu_memory_at(remote->memory, m.guest_addr + (addr - m.iova), len);
-    return NULL;
+        return len;
+    if (remote->options.translate(remote->options.self, addr, VHU_IOTLB_WO, &m) != 0 ||
+        !is_mapping(&m) || addr - m.iova >= m.size)
+        return 0;
+    offset = addr - m.iova;
+    *guest_addr = m.guest_addr + offset;
+    return len < m.size - offset ? len : m.size - offset;
+}
+
+void *vhu__remote_at(const vhu_remote *remote, uint64_t addr, uint64_t len)
+{
+    uint64_t guest_addr;
+
+    return vhu__remote_look(remote, addr, len, &guest_addr) == len
+               ? vhu_memory_at(remote->memory, guest_addr, len)
+               : NULL;
 }

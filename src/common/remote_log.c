@@ -174,10 +174,19 @@ int vhu_remote_fetch_log(vhu_remote *remote, vhu_dirty_fn fn, void *arg)
     return 0;
 }
 
-void vhu__remote_mark(vhu_remote *remote, uint64_t guest_addr, uint64_t len)
+void vhu__remote_mark(vhu_remote *remote, uint64_t addr, uint64_t len)
 {
-    if (remote->log)
-        vhu__dirty_log_mark(remote->log->pages, guest_addr, len);
+    while (remote->log && len > 0) {
+        uint64_t guest_addr;
+        uint64_t here = vhu__remote_look(remote, addr, len, &guest_addr);
+
+        vhu__dirty_log_mark(remote->log->pages, guest_addr, here);
+        /* Nobody writes to a page that means nothing. */
+        if (here == 0)
+            here = VHU_LOG_PAGE - addr % VHU_LOG_PAGE;
+        addr += here;
+        len -= here < len ? here : len;
+    }
 }
 
 static void copy_run(void *arg, uint64_t guest_addr, uint64_t len)

@@ -241,16 +241,23 @@ int vhu__remote_resend_addrs(vhu_remote *remote)
  */
 static uint32_t lost_base(const vhu_remote *remote, const vhu__remote_ring *ring)
 {
-    const vhu__used *used;
+    const uint16_t *at;
     uint16_t idx;
 
     if (is_packed(remote))
         return ring->base;
-    used = vhu__remote_at(remote, ring->layout.used, vhu__used_bytes(ring->layout.num));
-    if (!used)
+    at = vhu__remote_at(remote, ring->layout.used + offsetof(vhu__used, idx), sizeof(*at));
+    if (!at)
         return 0;
-    idx = vhu__load_acquire_u16(&used->idx);
+    idx = vhu__load_acquire_u16(at);
     return is_legacy(remote) && ring->layout.big_endian ? vhu__be16(idx) : vhu__le16(idx);
+}
+
+/* It ends without a word of the back-end's: no one else logs what that did last. */
+static uint32_t lose_ring(vhu_remote *remote, const vhu__remote_ring *ring)
+{
+    mark_ring(remote, &ring->layout);
+    return lost_base(remote, ring);
 }
 
 /* Some back-ends (DPDK's) tell only one half of a packed ring's base, with nothing out. */
@@ -285,8 +292,10 @@ static int stop_ring(vhu_remote *remote, uint32_t index, bool undo)
     if (can_enable(remote))
         send_enable(remote, index, false);
     r = get_base(remote, index, &base);
+    if (r < 0)
+        base = lose_ring(remote, ring);
     if (!undo)
-        ring->base = r == 0 ? base : lost_base(remote, ring);
+        ring->base = base;
     return r;
 }
 
@@ -420,7 +429,7 @@ int vhu_remote_stop(vhu_remote *remote)
         return stop_rings(remote, false);
     for (uint32_t i = 0; i < remote->options.num_rings; i++) {
         if (remote->rings[i].layout.num > 0)
-            remote->rings[i].base = lost_base(remote, &remote->rings[i]);
+            remote->rings[i].base = lose_ring(remote, &remote->rings[i]);
     }
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "os.h"
 #include "support/fake_backend.h"
 #include "support/leakcheck.h"
+#include "support/pair.h"
 #include "support/test_loop.h"
 
 enum { MAX_STATE = 4 << 20 };
@@ -131,6 +132,9 @@ static struct {
     size_t fails_at; /* give up there; 0: never */
 } vmm;
 
+/* What its back-end may ask; NULL: nothing. */
+static const vhu_frontend_ops *vmm_ops;
+
 static int put(void *arg, const void *bytes, size_t len)
 {
     (void)arg;
@@ -193,7 +197,7 @@ static void end_device(void)
 static void open_vmm(int timeout_ms)
 {
     const vhu_remote_options options = {
-        .size = sizeof(options), .num_rings = 1, .timeout_ms = timeout_ms};
+        .size = sizeof(options), .num_rings = 1, .ops = vmm_ops, .timeout_ms = timeout_ms};
 
     memset(&dev, 0, sizeof(dev));
     memset(&vmm, 0, sizeof(vmm));
@@ -472,13 +476,53 @@ static void test_stuck_pipe(void **state)
     fake_backend_release(&fake);
 }
 
+static fake_backend talkative;
+
+/* One request after another, as fast as they are served. */
+static int say_more(void *self)
+{
+    const vhu_msg_header header = {VHU_BACKEND_REQ_CONFIG_CHANGE_MSG, 0x1, 0};
+    peer p = peer_under(talkative.channel);
+
+    (void)self;
+    peer_send(&p, &header, sizeof(header), NULL, 0);
+    return 0;
+}
+
+static void use_stuck_pipe_and_listen(void)
+{
+    say_more(NULL);
+    use_stuck_pipe();
+}
+
+/* The same, and asks for things meanwhile: that gives it no more time. */
+static void test_stuck_and_talkative(void **state)
+{
+    const vhu_frontend_ops ops = {.size = sizeof(ops), .config_changed = say_more};
+    other o = {.ops = &fake_backend_ops, .self = &talkative};
+
+    (void)state;
+    fake_backend_init(&talkative);
+    talkative.take = true;
+    talkative.give = false;
+    vmm_ops = &ops;
+    with_other(&o, 300, use_stuck_pipe_and_listen);
+    vmm_ops = NULL;
+    fake_backend_release(&talkative);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_to_another),    leakcheck_test(test_out_of_order),
-        leakcheck_test(test_given_up),      leakcheck_test(test_device_refuses),
-        leakcheck_test(test_device_leaves), leakcheck_test(test_own_pipe),
-        leakcheck_test(test_odd_pipe),      leakcheck_test(test_stuck_pipe),
+        leakcheck_test(test_to_another),
+        leakcheck_test(test_out_of_order),
+        leakcheck_test(test_given_up),
+        leakcheck_test(test_device_refuses),
+        leakcheck_test(test_device_leaves),
+        leakcheck_test(test_own_pipe),
+        leakcheck_test(test_odd_pipe),
+        leakcheck_test(test_stuck_pipe),
+        leakcheck_test(test_stuck_and_talkative),
     };
 
     return cmocka_run_group_tests(tests, test_loop_setup, NULL);

@@ -14,9 +14,18 @@ typedef struct flow {
     os_pipe *pipe;
     unsigned direction;
     int limit_ms;
+    uint64_t deadline; /* of the piece that is waited for; 0: none is, or there is no limit */
 } flow;
 
-/* Until the pipe is ready; meanwhile the back-end may ask for something, or leave. */
+static int stuck(flow *f)
+{
+    return vhu__remote_fail(f->remote, VHU_EREFUSED, "the state is stuck on its way");
+}
+
+/*
+ * Until the pipe is ready; meanwhile the back-end may leave, or ask for something, which gives it
+ * no more time.
+ */
 static int wait_for(flow *f)
 {
     vhu_conn *conn = vhu_remote_conn(f->remote);
@@ -26,18 +35,24 @@ static int wait_for(flow *f)
         {.handle = vhu_conn_wait_handle(conn), .events = vhu_conn_wait_events(conn)},
         {.handle = VHU_NO_HANDLE},
     };
+    uint64_t now = os_now_ms();
     int r;
 
+    if (f->deadline == 0 && f->limit_ms >= 0)
+        f->deadline = now + (uint64_t)f->limit_ms;
     if (channel && vhu_conn_is_open(channel)) {
         waits[2].handle = vhu_conn_wait_handle(channel);
         waits[2].events = vhu_conn_wait_events(channel);
     }
-    r = vhu_wait_any(waits, VHU__COUNT(waits), f->limit_ms);
+    r = vhu_wait_any(waits, VHU__COUNT(waits), vhu__ms_until(f->deadline, now));
     if (r == VHU_ETIMEDOUT)
-        return vhu__remote_fail(f->remote, VHU_EREFUSED, "the state is stuck on its way");
+        return stuck(f);
     if (r < 0)
         return vhu__remote_fail(f->remote, r, "the state cannot be waited for");
-    return waits[0].ready ? 0 : vhu_remote_serve(f->remote);
+    if (!waits[0].ready)
+        return f->deadline != 0 && os_now_ms() >= f->deadline ? stuck(f)
+                                                              : vhu_remote_serve(f->remote);
+    return 0;
 }
 
 static int open_flow(flow *f, vhu_remote *remote, uint32_t direction)
@@ -100,6 +115,8 @@ static int receive(flow *f, int (*put)(void *arg, const void *bytes, size_t len)
             r = failed(f, n);
         else
             r = put(arg, bytes, (size_t)n);
+        if (n > 0)
+            f->deadline = 0;
     }
     return r;
 }
@@ -128,8 +145,11 @@ static int send_piece(flow *f, const uint8_t *bytes, size_t len)
             return failed(f, n);
         if (r < 0)
             return r;
-        bytes += n > 0 ? n : 0;
-        len -= n > 0 ? (size_t)n : 0;
+        if (n > 0) {
+            f->deadline = 0;
+            bytes += n;
+            len -= (size_t)n;
+        }
     }
     return 0;
 }

@@ -131,6 +131,7 @@ static void test_too_much_is_used(void **state)
     assert_int_equal(vhu_driver_ring_collect(r.driver, used, 8), 4);
     assert_int_equal(vhu_driver_ring_collect(r.driver, used, 8), 0);
     assert_int_equal(vhu_driver_ring_in_use(r.driver), 0);
+    assert_false(vhu_driver_ring_enable_calls(r.driver));
     assert_int_equal(rig_add(&r, 0), 0);
     rig_close(&r);
 }

@@ -90,9 +90,10 @@ static bool is_used(const vhu_driver_ring *ring, uint32_t flags)
     return (flags & VHU__PACKED_MARKS) == vhu__pos_used(ring->used_idx);
 }
 
+/* What is marked with nothing in use is nothing. */
 static bool has_used(vhu_driver_ring *ring)
 {
-    return is_used(ring, next_flags(ring));
+    return ring->in_use > 0 && is_used(ring, next_flags(ring));
 }
 
 static int look(vhu_driver_ring *ring, uint32_t *id, uint32_t *len)

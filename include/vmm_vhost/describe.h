@@ -22,7 +22,7 @@ typedef enum vhu_field_kind {
     VHU_FIELD_HEX = 2,    /* an address, an offset, a size of memory */
     VHU_FIELD_BOOL = 3,
     VHU_FIELD_WORD = 4,  /* a number that has a name in `word`, unless it is NULL */
-    VHU_FIELD_BITS = 5,  /* a set of bits: see vhu_field_bit_name() */
+    VHU_FIELD_BITS = 5,  /* a set of bits: see vhu_bit_name() */
     VHU_FIELD_BYTES = 6, /* `bytes` and `len` */
     VHU_FIELD_LIST = 7,  /* the list `name` begins; inside come items only */
     VHU_FIELD_ITEM = 8,  /* an item of a list begins; it has fields, but no name */

@@ -4,6 +4,7 @@
 
 #include "conn.h"
 #include "support/client_rig.h"
+#include "support/fake_frontend.h"
 #include "support/sys.h"
 #include "util.h"
 
@@ -248,6 +249,51 @@ static void test_free_under_way(void **state)
     }
 }
 
+static void tell(void *arg)
+{
+    int *result = arg;
+
+    *result = vhu_backend_client_set_vring_num(r.client, 0, 256);
+}
+
+/* What an op of the channel tells is not kept until what its caller has begun is answered. */
+static void test_told_in_between(void **state)
+{
+    const vhu_frontend_server_options options = {.size = sizeof(options),
+                                                 .protocol_features = VHU_BIT(VHU_PF_CONFIG)};
+    const vhu_msg_header change = {VHU_BACKEND_REQ_CONFIG_CHANGE_MSG, VHU_VERSION_1, 0};
+    int result = VHU_EPENDING;
+    fake_frontend fake;
+    vhu_frontend_server *server;
+    uint64_t status;
+    vhu_conn *conn;
+    peer channel;
+
+    (void)state;
+    client_rig_open_peer(&r, PAIR_STREAM);
+    client_rig_negotiate_without(&r, VHU_BIT(VHU_PF_REPLY_ACK));
+    fake_frontend_init(&fake);
+    fake.within = tell;
+    fake.within_arg = &result;
+    pair_open(&channel, &conn, PAIR_STREAM, NULL);
+    assert_int_equal(vhu_frontend_server_new(&server, &conn, &fake_frontend_ops, &fake, &options),
+                     0);
+    vhu_backend_client_attach(r.client, server);
+    vhu_backend_client_begin(r.client);
+    assert_int_equal(vhu_backend_client_get_status(r.client, &status), VHU_EPENDING);
+    /* If it were, then no longer than this. */
+    vhu_backend_client_set_timeout(r.client, 1);
+    peer_send(&channel, &change, sizeof(change), NULL, 0);
+    while (fake.calls == 0)
+        assert_int_equal(vhu_backend_client_wait(r.client, -1), 0);
+    assert_int_equal(result, 0);
+    assert_int_equal(vhu_backend_client_finish(r.client), VHU_EAGAIN);
+    vhu_frontend_server_free(server);
+    fake_frontend_release(&fake);
+    peer_close(&channel);
+    client_rig_close(&r);
+}
+
 /* --- what the client remembers --- */
 
 /* Features count when they are acknowledged or, without that, when they are sent. */
@@ -347,12 +393,12 @@ static void test_postcopy_under_way(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_all_at_once),        leakcheck_test(test_one_fails),
-        leakcheck_test(test_max_calls),          leakcheck_test(test_full),
-        leakcheck_test(test_full_both_ways),     leakcheck_test(test_full_blocking),
-        leakcheck_test(test_full_of_handles),    leakcheck_test(test_free_under_way),
-        leakcheck_test(test_features_refused),   leakcheck_test(test_postcopy_refused),
-        leakcheck_test(test_postcopy_under_way),
+        leakcheck_test(test_all_at_once),      leakcheck_test(test_one_fails),
+        leakcheck_test(test_max_calls),        leakcheck_test(test_full),
+        leakcheck_test(test_full_both_ways),   leakcheck_test(test_full_blocking),
+        leakcheck_test(test_full_of_handles),  leakcheck_test(test_free_under_way),
+        leakcheck_test(test_told_in_between),  leakcheck_test(test_features_refused),
+        leakcheck_test(test_postcopy_refused), leakcheck_test(test_postcopy_under_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,10 +184,11 @@ VHU_API const vhu_memory *vhu_remote_memory(const vhu_remote *remote);
 /* --- IOMMU --- */
 
 /*
- * Tell of a mapping that the back-end may want, before it asks, or late. Does not wait, and may be
- * called in `translate` and ops. Nothing happens while there is no back-end, or one without
- * ACCESS_PLATFORM: it will ask. VHU_EINVAL: empty, wraps, or allows nothing; VHU_EFAULT: (part of)
- * it lies in no region; or as a request's.
+ * Tell of a mapping that the back-end may want, before it asks, or late. Waits for no answer, only
+ * until the back-end has read enough of what it was told before, and may be called in `translate`
+ * and ops. Nothing happens while there is no back-end, or one without ACCESS_PLATFORM: it will ask.
+ * VHU_EINVAL: empty, wraps, or allows nothing; VHU_EFAULT: (part of) it lies in no region; or as a
+ * request's.
  */
 VHU_API int vhu_remote_map(vhu_remote *remote, const vhu_mapping *mapping);
 

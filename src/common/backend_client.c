@@ -165,6 +165,8 @@ int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *req
 
     if (r < 0 || begun)
         return r < 0 ? r : VHU_EPENDING;
+    if (status != VHU_EPENDING)
+        return status;
     /* To look for the reply to what has just been sent would be in vain. */
     if (vhu__rpc_awaits_reply(&client->rpc))
         r = VHU_EAGAIN;
@@ -172,7 +174,7 @@ int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *req
         r = vhu__rpc_turn(&client->rpc);
     now = client->rpc.sent;
     /* An op of the attached channel may send requests, too, and wait for these in here. */
-    while (r == VHU_EAGAIN) {
+    while (r == VHU_EAGAIN && status == VHU_EPENDING) {
         r = wait_from(client, now, -1);
         if (r < 0) {
             /* Where the results go is about to vanish, so the reply must never come. */
@@ -185,4 +187,15 @@ int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *req
     }
     /* Its own outcome counts, and a handle with it, even if the connection has ended behind it. */
     return status == VHU_EPENDING ? r : status;
+}
+
+int vhu__backend_client_post(vhu_backend_client *client, const vhu__request *request,
+                             const vhu__message *message)
+{
+    int status = VHU_EPENDING;
+    int r = vhu__rpc_send(&client->rpc, request, message, &status);
+
+    if (r == 0 && status == VHU_EPENDING)
+        vhu__rpc_let_go(&client->rpc);
+    return r;
 }

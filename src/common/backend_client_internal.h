@@ -42,4 +42,8 @@ int vhu__backend_client_serve_channel(vhu_backend_client *client);
 int vhu__backend_client_call(vhu_backend_client *client, const vhu__request *request,
                              const vhu__message *message);
 
+/* Send what has no reply, and wait for nothing, not even for room. */
+int vhu__backend_client_post(vhu_backend_client *client, const vhu__request *request,
+                             const vhu__message *message);
+
 #endif

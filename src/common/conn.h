@@ -49,6 +49,9 @@ int vhu__conn_send(vhu_conn *conn, const uint8_t *message, size_t len, vhu_handl
 int vhu__conn_send_lent(vhu_conn *conn, const uint8_t *message, size_t len,
                         const vhu_handle *handles, size_t num_handles);
 
+/* Whether something is. */
+bool vhu__conn_has_queued(const vhu_conn *conn);
+
 /* Send what is queued, as far as that goes now. 0, VHU_EAGAIN or why the connection was closed. */
 int vhu__conn_flush(vhu_conn *conn);
 

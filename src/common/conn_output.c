@@ -35,6 +35,11 @@ bool vhu__conn_congested(const vhu_conn *conn)
     return vhu__queued(&conn->out) > HIGH || conn->out.handles.count > HANDLES_HIGH;
 }
 
+bool vhu__conn_has_queued(const vhu_conn *conn)
+{
+    return vhu__queued(&conn->out) > 0;
+}
+
 int vhu__conn_send_queued(vhu_conn *conn)
 {
     vhu__buffer *out = &conn->out;

@@ -329,7 +329,9 @@ int vhu_remote_serve(vhu_remote *remote)
     r = vhu_conn_wait(vhu_remote_conn(remote), 0);
     if (r == VHU_ETIMEDOUT)
         return 0;
-    return vhu__remote_sent(remote, vhu_backend_client_finish(remote->client));
+    r = vhu_backend_client_finish(remote->client);
+    /* Something that nobody waits for is still queued. */
+    return r == VHU_EAGAIN ? 0 : vhu__remote_sent(remote, r);
 }
 
 /* --- features and configuration --- */

@@ -39,34 +39,37 @@ static int translate(vhu_remote *remote, uint64_t iova, uint8_t perm, vhu_mappin
     return (out->perm & perm) == perm ? 0 : VHU_ENOENT;
 }
 
+/* How an announcement is sent. */
+typedef int send_fn(vhu_backend_client *client, const vhu__request *request,
+                    const vhu__message *message);
+
 /*
  * Announce the part of a mapping that lies in the same region as the byte at `offset`. How many
  * bytes that are from there on, 0 if it lies in none; VHU_E* in *status.
  */
-static uint64_t announce(vhu_remote *remote, const vhu_mapping *m, uint64_t offset, int *status)
+static uint64_t announce(vhu_remote *remote, const vhu_mapping *m, uint64_t offset, send_fn *send,
+                         int *status)
 {
     const uint64_t at = m->guest_addr + offset;
     vhu__window region;
     uint64_t here = vhu__memory_look(remote->memory, &region, at, m->size - offset);
+    vhu_iotlb_msg msg = {.perm = m->perm, .type = VHU_IOTLB_UPDATE};
     uint64_t back;
-    bool ack = remote->client->rpc.ack;
 
     if (here == 0)
         return 0;
     back = at - (region.end - region.size);
     back = offset < back ? offset : back;
+    msg.iova = m->iova + offset - back;
+    msg.size = back + here;
+    msg.user_addr = (uint64_t)(uintptr_t)vhu__window_at(&region, at) - back;
     /* The back-end uses it when it comes: there is nothing to wait for. */
-    vhu_backend_client_set_ack(remote->client, false);
-    *status = vhu__remote_sent(
-        remote,
-        vhu_backend_client_iotlb_msg(
-            remote->client,
-            &(vhu_iotlb_msg){.iova = m->iova + offset - back,
-                             .size = back + here,
-                             .user_addr = (uint64_t)(uintptr_t)vhu__window_at(&region, at) - back,
-                             .perm = m->perm,
-                             .type = VHU_IOTLB_UPDATE}));
-    vhu_backend_client_set_ack(remote->client, ack);
+    *status =
+        vhu__remote_sent(remote, send(remote->client, vhu__frontend_request(VHU_REQ_IOTLB_MSG),
+                                      &(vhu__message){.code = VHU_REQ_IOTLB_MSG,
+                                                      .payload = &msg,
+                                                      .len = sizeof(msg),
+                                                      .ask = VHU__ASK_NEVER}));
     return here;
 }
 
@@ -80,7 +83,7 @@ int vhu__remote_answer_miss(vhu_remote *remote, const vhu_iotlb_msg *miss)
 
     if (!is_told(remote) || translate(remote, miss->iova, miss->perm, &m) < 0)
         return 0;
-    announce(remote, &m, miss->iova - m.iova, &r);
+    announce(remote, &m, miss->iova - m.iova, vhu__backend_client_post, &r);
     return r;
 }
 
@@ -97,7 +100,7 @@ int vhu_remote_map(vhu_remote *remote, const vhu_mapping *mapping)
     if (!is_told(remote))
         return 0;
     while (r == 0 && offset < mapping->size) {
-        uint64_t here = announce(remote, mapping, offset, &r);
+        uint64_t here = announce(remote, mapping, offset, vhu__backend_client_call, &r);
 
         if (here == 0)
             return vhu__remote_fail(remote, VHU_EFAULT, "0x%" PRIx64 " is mapped to no memory",

@@ -88,6 +88,7 @@ int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message
     vhu__call *call = &rpc->calls[(rpc->first + rpc->num_calls) % VHU_MAX_CALLS];
     bool wanted = m->ask == VHU__ASK_ALWAYS || (m->ask == VHU__ASK_IF_WANTED && rpc->ack);
     bool ack = !m->take && wanted && vhu__rpc_has(rpc, VHU_PF_REPLY_ACK);
+    vhu__take *take = ack ? vhu__take_ack : m->take;
     int r;
 
     if (!vhu_conn_is_open(rpc->conn))
@@ -98,12 +99,18 @@ int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message
     r = put(rpc, m, ack);
     if (r < 0)
         return vhu_conn_is_open(rpc->conn) ? vhu__rpc_refuse(rpc, name, r, vhu_strerror(r)) : r;
+    if (!take && status && !vhu__conn_has_queued(rpc->conn)) {
+        if (m->settles)
+            *m->settles = m->value;
+        *status = 0;
+        return 0;
+    }
     rpc->sent = os_now_ms();
     *call =
         (vhu__call){.code = m->code,
                     .name = name,
                     .asked = m->len,
-                    .take = ack ? vhu__take_ack : m->take,
+                    .take = take,
                     .out = m->out,
                     .also = m->also,
                     .count = m->count,
@@ -113,6 +120,11 @@ int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message
                     .deadline = rpc->timeout_ms > 0 ? rpc->sent + (uint64_t)rpc->timeout_ms : 0};
     rpc->num_calls++;
     return 0;
+}
+
+void vhu__rpc_let_go(vhu__rpc *rpc)
+{
+    rpc->calls[(rpc->first + rpc->num_calls - 1) % VHU_MAX_CALLS].status = NULL;
 }
 
 /* --- outcomes --- */

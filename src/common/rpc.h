@@ -93,8 +93,14 @@ static inline bool vhu__rpc_has(const vhu__rpc *rpc, unsigned feature)
 /* Refuse a call before anything is sent: sets the last error and returns `code`. */
 int vhu__rpc_refuse(vhu__rpc *rpc, const char *name, int code, const char *why);
 
-/* Send a request; `request` NULL: a private one. 0, or why it was not sent. */
+/*
+ * Send a request; `request` NULL: a private one. 0, or why it was not sent. With `status`, what has
+ * no reply is done at once if all of it has gone out, whatever is under way before it.
+ */
 int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message *m, int *status);
+
+/* Nobody waits for the request that was sent last, which is not done yet. */
+void vhu__rpc_let_go(vhu__rpc *rpc);
 
 /* Whether what was sent last has a reply to come. */
 bool vhu__rpc_awaits_reply(const vhu__rpc *rpc);

@@ -274,31 +274,40 @@ static void test_errors(void **state)
 
 /* --- the channel --- */
 
+/* A request, and the call of it, which nobody reads. */
+static void call_unread(kit *k)
+{
+    frontend *f = &k->front;
+
+    driver_ring_enable_calls(&f->rings[0].driver, true);
+    frontend_submit(&f->rings[0], 1);
+    assert_int_equal(kick(f, 0), 0);
+    kit_reap(k, 0, 1);
+}
+
+/* Until no more goes into the channel: how many. */
+static uint32_t fill_channel(kit *k)
+{
+    uint32_t calls = 0;
+
+    for (; calls < 200000 && kit_also(k, VHU_DEVICE_CHANNEL).handle == VHU_NO_HANDLE; calls++)
+        call_unread(k);
+    return calls;
+}
+
 /* A front-end that looks at its rings and never at the channel: calls wait there, one of each ring.
  */
 static void not_read(const kit_options *options)
 {
     kit *k = begin_all(options);
     frontend *f = &k->front;
-    uint32_t calls = 0;
+    uint32_t calls = fill_channel(k);
     uint32_t told = 0;
     uint32_t ring;
 
-    for (int i = 0; i < 200000 && kit_also(k, VHU_DEVICE_CHANNEL).handle == VHU_NO_HANDLE; i++) {
-        driver_ring_enable_calls(&f->rings[0].driver, true);
-        frontend_submit(&f->rings[0], 1);
-        assert_int_equal(kick(f, 0), 0);
-        kit_reap(k, 0, 1);
-        calls++;
-    }
     assert_int_equal(kit_also(k, VHU_DEVICE_CHANNEL).events, VHU_WAIT_WRITE);
-    for (int i = 0; i < 1000; i++) {
-        driver_ring_enable_calls(&f->rings[0].driver, true);
-        frontend_submit(&f->rings[0], 1);
-        assert_int_equal(kick(f, 0), 0);
-        kit_reap(k, 0, 1);
-        calls++;
-    }
+    for (int i = 0; i < 1000; i++, calls++)
+        call_unread(k);
     while (frontend_recv_inband(f, &ring) != 0) {
         told++;
         vhu_device_settle(k->device);
@@ -314,6 +323,30 @@ static void test_not_read(void **state)
 {
     (void)state;
     kit_each(not_read, two_rings);
+}
+
+/* Nor is anybody woken by what it says there, which nobody would read. */
+static void not_read_but_written(const kit_options *options)
+{
+    const vhu_msg_header said = {.request = VHU_BACKEND_REQ_VRING_CALL, .flags = VHU_VERSION_1};
+    kit *k = begin_all(options);
+    vhu_stream *channel = k->front.channel;
+    vhu_wait wait;
+
+    fill_channel(k);
+    assert_int_equal(vhu_stream_transport(channel)->send(channel, &said, sizeof(said), NULL, 0),
+                     sizeof(said));
+    kit_turn(k);
+    wait = kit_also(k, VHU_DEVICE_CHANNEL);
+    assert_int_equal(wait.events, VHU_WAIT_WRITE);
+    assert_int_equal(vhu_wait_any(&wait, 1, 0), VHU_ETIMEDOUT);
+    kit_free(k);
+}
+
+static void test_not_read_but_written(void **state)
+{
+    (void)state;
+    kit_each(not_read_but_written, one_ring);
 }
 
 /* None is there when the rings start: it is told what it has missed. */
@@ -413,8 +446,9 @@ int main(void)
         leakcheck_test(test_offer),          leakcheck_test(test_first_kick),
         leakcheck_test(test_without_events), leakcheck_test(test_some_events),
         leakcheck_test(test_refused),        leakcheck_test(test_errors),
-        leakcheck_test(test_not_read),       leakcheck_test(test_late_channel),
-        leakcheck_test(test_next_front_end), leakcheck_test(test_given_up),
+        leakcheck_test(test_not_read),       leakcheck_test(test_not_read_but_written),
+        leakcheck_test(test_late_channel),   leakcheck_test(test_next_front_end),
+        leakcheck_test(test_given_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

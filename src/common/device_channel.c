@@ -28,11 +28,12 @@ void vhu__device_close_channel(vhu_device *device)
 int vhu__device_watch_channel(vhu_device *device)
 {
     vhu_conn *conn = vhu_frontend_client_conn(device->channel);
-    unsigned events = vhu_conn_wait_events(conn);
+    unsigned events;
 
     /* Nothing may come but answers: nobody is woken who would not read it. */
-    if (device->num_questions == 0)
-        events &= VHU_WAIT_WRITE;
+    vhu__conn_hold(conn, device->num_questions == 0);
+    events = vhu_conn_wait_events(conn);
+    vhu__conn_hold(conn, false);
     return vhu__device_watch(device, VHU_DEVICE_CHANNEL, vhu_conn_wait_handle(conn), events);
 }
 

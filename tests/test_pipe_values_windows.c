@@ -342,6 +342,29 @@ static void test_earlier_proof(void **state)
     raw_for_roles(RAW_BOTH, RAW_MET, check_earlier_proof, NULL);
 }
 
+/*
+ * One peer at two pipes, of which each transfers at one end. What is made for the one, by a nonce
+ * of the peer's choice, would do at the other.
+ */
+static void check_proof_for_another(raw_pipe *raw, const void *arg)
+{
+    raw_pipe other;
+
+    (void)arg;
+    raw_open(&other, (raw_role){.transfers = true}, 0);
+    memcpy(other.nonce, raw->hello.nonce, sizeof(other.nonce));
+    raw_go(&other, RAW_GREETED);
+    raw_drop_proof(&other);
+    refuse_proof(raw, (uintptr_t)other.stream->handshake.proof);
+    raw_close(&other);
+}
+
+static void test_proof_for_another(void **state)
+{
+    (void)state;
+    raw_for_roles(RAW_OTHER_SIDE, RAW_GREETED, check_proof_for_another, NULL);
+}
+
 /* Who does not answer leaves the proof where it was put; it is taken back, if it is still there. */
 static void check_proof_taken_back(raw_pipe *raw, const void *arg)
 {
@@ -379,10 +402,15 @@ static void test_proof_taken_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_values),           leakcheck_test(test_own_handles),
-        leakcheck_test(test_values_twice),     leakcheck_test(test_other_handles),
-        leakcheck_test(test_objects),          leakcheck_test(test_owners),
-        leakcheck_test(test_bad_proofs),       leakcheck_test(test_earlier_proof),
+        leakcheck_test(test_values),
+        leakcheck_test(test_own_handles),
+        leakcheck_test(test_values_twice),
+        leakcheck_test(test_other_handles),
+        leakcheck_test(test_objects),
+        leakcheck_test(test_owners),
+        leakcheck_test(test_bad_proofs),
+        leakcheck_test(test_earlier_proof),
+        leakcheck_test(test_proof_for_another),
         leakcheck_test(test_proof_taken_back),
     };
 

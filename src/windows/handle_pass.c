@@ -118,22 +118,19 @@ vhu__frame_owner vhu__pass_owner(const vhu__pass *pass, bool sends)
 
 /* --- sending --- */
 
-static int export_one(vhu__pass *pass, HANDLE handle, uint64_t *value)
+int vhu__pass_export_as(vhu__pass *pass, HANDLE handle, ACCESS_MASK access, uint64_t *value)
 {
     HANDLE target = pass->transfers ? pass->process : GetCurrentProcess();
-    ACCESS_MASK access;
     HANDLE copy;
-    int r = look_at(handle, &access);
 
-    if (r < 0)
-        return r;
     if (!DuplicateHandle(GetCurrentProcess(), handle, target, &copy, access, FALSE, 0)) {
         DWORD e = GetLastError();
 
         return e == ERROR_ACCESS_DENIED ? VHU_EDISCONNECT : vhu__win32_error(e);
     }
     if (!pass->transfers) {
-        r = remember(pass, copy);
+        int r = remember(pass, copy);
+
         if (r < 0) {
             CloseHandle(copy);
             return r;
@@ -146,8 +143,11 @@ static int export_one(vhu__pass *pass, HANDLE handle, uint64_t *value)
 int vhu__pass_export(vhu__pass *pass, const vhu_handle *handles, size_t n, uint64_t *values)
 {
     for (size_t i = 0; i < n; i++) {
-        int r = export_one(pass, handles[i], &values[i]);
+        ACCESS_MASK access;
+        int r = look_at(handles[i], &access);
 
+        if (r == 0)
+            r = vhu__pass_export_as(pass, handles[i], access, &values[i]);
         if (r < 0) {
             vhu__pass_withdraw(pass, values, i);
             return r;

@@ -49,6 +49,9 @@ bool vhu__pass_taken(vhu__pass *pass, size_t n);
 int vhu__pass_export(vhu__pass *pass, const vhu_handle *handles, size_t n, uint64_t *values);
 void vhu__pass_withdraw(vhu__pass *pass, const uint64_t *values, size_t n);
 
+/* The same of one handle of ours, with this access alone. */
+int vhu__pass_export_as(vhu__pass *pass, HANDLE handle, ACCESS_MASK access, uint64_t *value);
+
 /*
  * A duplicate of what a value stands for, which is left as it is: who sent it need not have the
  * right to name it. And, if that has shown to be right, the end of the handle itself.

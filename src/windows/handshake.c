@@ -69,6 +69,10 @@ static void store_proof(uint8_t *bytes, bool transfers, const uint8_t *nonce)
     memcpy(bytes + 1, nonce, VHU__FRAME_NONCE);
 }
 
+/*
+ * While it stands here it has more access than a proof: who is at the other end of another pipe of
+ * this process may have chosen what is in it, and shall not name it as his.
+ */
 static int new_proof(const vhu__handshake *hs, vhu_handle *out)
 {
     vhu_shm *shm;
@@ -77,7 +81,7 @@ static int new_proof(const vhu__handshake *hs, vhu_handle *out)
     if (r < 0)
         return r;
     store_proof(vhu_shm_base(shm), hs->transfers, hs->peer_nonce);
-    r = vhu__handle_dup_as(vhu_shm_handle(shm), PROOF_ACCESS, out);
+    r = os_handle_dup(vhu_shm_handle(shm), out);
     vhu_shm_free(shm);
     return r;
 }
@@ -126,7 +130,7 @@ static int send_proof(vhu__handshake *hs, vhu__pipe *pipe, vhu__pass *pass)
     r = new_proof(hs, &hs->proof);
     if (r < 0)
         return r;
-    r = vhu__pass_export(pass, &hs->proof, 1, &hs->proof_value);
+    r = vhu__pass_export_as(pass, hs->proof, PROOF_ACCESS, &hs->proof_value);
     if (r == 0) {
         r = send_frame(pipe, &frame, &hs->proof_value, "");
         if (r < 0)

@@ -267,16 +267,35 @@ static HANDLE reflected(const raw_pipe *raw)
     return raw_proof_new(content);
 }
 
-/* All that is right but the rights: as memory that is shared has them. */
-static HANDLE writable_section(const raw_pipe *raw)
+static HANDLE fill_section(HANDLE section, const raw_pipe *raw, ACCESS_MASK access)
 {
-    HANDLE section = new_section();
     uint8_t *view = MapViewOfFile(section, FILE_MAP_WRITE, 0, 0, 0);
 
     assert_non_null(view);
     raw_proof_content(raw, view);
     UnmapViewOfFile(view);
-    return with_access(section, SECTION_QUERY | SECTION_MAP_READ | SECTION_MAP_WRITE);
+    return with_access(section, access);
+}
+
+/* All that is right but the rights: as memory that is shared has them. */
+static HANDLE writable_section(const raw_pipe *raw)
+{
+    return fill_section(new_section(), raw, SECTION_QUERY | SECTION_MAP_READ | SECTION_MAP_WRITE);
+}
+
+/* All but that it is memory: who reads it may have to wait for whoever keeps the file. */
+static HANDLE file_section(const raw_pipe *raw)
+{
+    wchar_t folder[MAX_PATH], path[MAX_PATH];
+    HANDLE file, section;
+
+    GetTempPathW(MAX_PATH, folder);
+    assert_true(GetTempFileNameW(folder, L"vhu", 0, path));
+    file = CreateFileW(path, GENERIC_READ | GENERIC_WRITE, 0, NULL, CREATE_ALWAYS,
+                       FILE_FLAG_DELETE_ON_CLOSE, NULL);
+    section = CreateFileMappingW(file, NULL, PAGE_READWRITE, 0, 4096, NULL);
+    vhu_handle_close(&file);
+    return fill_section(section, raw, SECTION_QUERY | SECTION_MAP_READ);
 }
 
 static HANDLE an_event(const raw_pipe *raw)
@@ -310,8 +329,8 @@ static void check_bad_proof(raw_pipe *raw, const void *arg)
 
 static void test_bad_proofs(void **state)
 {
-    static const make_proof rows[] = {reserved_section, wrong_nonce, reflected,
-                                      writable_section, an_event,    a_process};
+    static const make_proof rows[] = {reserved_section, wrong_nonce, reflected, writable_section,
+                                      file_section,     an_event,    a_process};
 
     (void)state;
     for (size_t i = 0; i < VHU__COUNT(rows); i++)

@@ -96,16 +96,20 @@ static bool same(const uint8_t *a, const uint8_t *b, size_t n)
     return differ == 0;
 }
 
-/* Whatever lies behind the handle, it is copied or not: no access of ours can fault. */
+/*
+ * Whatever lies behind the handle, it is copied or not: no access of ours can fault, or wait for a
+ * file.
+ */
 static bool read_proof(uint8_t out[PROOF], HANDLE handle)
 {
     vhu__handle_type type;
+    vhu__section section;
     ACCESS_MASK access;
     void *view;
     BOOL read;
 
     if (vhu__handle_examine(handle, &type, &access) < 0 || type != VHU__HANDLE_SECTION ||
-        access != PROOF_ACCESS)
+        access != PROOF_ACCESS || vhu__section_examine(handle, &section) < 0)
         return false;
     view = MapViewOfFile(handle, FILE_MAP_READ, 0, 0, PROOF);
     if (!view)

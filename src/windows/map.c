@@ -7,12 +7,6 @@
 #include "util.h"
 
 /* What no header has. */
-typedef struct section_info {
-    void *base;
-    ULONG attributes; /* SEC_* */
-    LARGE_INTEGER size;
-} section_info;
-
 NTSTATUS NTAPI NtQuerySection(HANDLE section, ULONG what, void *out, SIZE_T len, SIZE_T *needed);
 
 /*
@@ -22,17 +16,20 @@ NTSTATUS NTAPI NtQuerySection(HANDLE section, ULONG what, void *out, SIZE_T len,
  */
 enum { REFUSED = SEC_FILE | SEC_IMAGE | SEC_NOCACHE | SEC_WRITECOMBINE };
 
-static int examine(HANDLE handle, section_info *info)
+int vhu__section_examine(HANDLE section, vhu__section *out)
+{
+    return NT_SUCCESS(NtQuerySection(section, 0, out, sizeof(*out), NULL)) &&
+                   !(out->attributes & REFUSED)
+               ? 0
+               : VHU_EINVAL;
+}
+
+static int examine(HANDLE handle, vhu__section *info)
 {
     const ACCESS_MASK access = SECTION_MAP_READ | SECTION_MAP_WRITE | SECTION_QUERY;
     int r = vhu__handle_require(handle, VHU__HANDLE_SECTION, access);
 
-    if (r < 0)
-        return r;
-    if (!NT_SUCCESS(NtQuerySection(handle, 0, info, sizeof(*info), NULL)) ||
-        (info->attributes & REFUSED))
-        return VHU_EINVAL;
-    return 0;
+    return r < 0 ? r : vhu__section_examine(handle, info);
 }
 
 /* What the offset of a map must be a multiple of. */
@@ -46,7 +43,7 @@ static uint64_t granularity(void)
 
 int os_map_shared(os_map *map, vhu_handle handle, uint64_t offset, uint64_t size, void **pointer)
 {
-    section_info info;
+    vhu__section info;
     uint64_t lead, start, end;
     void *base;
     int r;

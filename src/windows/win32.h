@@ -35,6 +35,19 @@ int vhu__handle_harden(HANDLE handle);
 /* A duplicate that has this access alone. */
 int vhu__handle_dup_as(HANDLE handle, ACCESS_MASK access, vhu_handle *out);
 
+/* What the system tells of a section. */
+typedef struct vhu__section {
+    void *base;
+    ULONG attributes; /* SEC_* */
+    LARGE_INTEGER size;
+} vhu__section;
+
+/*
+ * Whether a section, of which the handle has SECTION_QUERY, is memory and nothing else, which an
+ * access need not wait for: VHU_EINVAL.
+ */
+int vhu__section_examine(HANDLE section, vhu__section *out);
+
 /*
  * For new objects that others get a handle of: its access cannot be widened by duplicating it. The
  * descriptor is to be freed by LocalFree().

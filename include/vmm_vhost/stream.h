@@ -36,7 +36,10 @@ typedef struct vhu_pipe_options {
      * inherited pipe reports wrongly. Needed only by the side that copies.
      */
     vhu_handle peer_process;
-    /* A listener's: who may connect, as SDDL; NULL: this process's user alone. */
+    /*
+     * A listener's: who may connect, as SDDL; NULL: this process's user alone. That user needs all
+     * rights (GA) in any case, else VHU_EPERM: an end is made for each client, by this descriptor.
+     */
     const char *security;
     /* When connecting: a SID, as text, that may own the pipe beside this process's user. */
     const char *owner;

@@ -2,8 +2,8 @@
 /* The device kit behind an IOMMU: rings that wait for translations, start late, and lose them. */
 #include <string.h>
 
-#include "iotlb.h"
 #include "test_device_fixture.h"
+#include "util.h"
 
 enum { RO = VHU_IOTLB_RO, WO = VHU_IOTLB_WO, RW = VHU_IOTLB_RW, PAGE = 4096 };
 
@@ -395,53 +395,6 @@ static void test_late_channel(void **state)
     each(late_channel, 1);
 }
 
-/* More than can be kept: what is forgotten is asked for once more. */
-static void bound(const kit_options *options)
-{
-    kit *k = kit_started(options);
-
-    kit_requests(k, 0, 3);
-    for (uint64_t i = 0; i < 2 * VHU__IOTLB_MAX; i++)
-        assert_int_equal(update(k, (UINT64_C(1) << 40) + i * PAGE, PAGE, RO), 0);
-    iommu_of(k)->misses = 0;
-    kit_requests(k, 0, 3);
-    assert_in_range(iommu_of(k)->misses, 1, 10);
-    kit_free(k);
-}
-
-static void test_bound(void **state)
-{
-    (void)state;
-    kit_each(bound, (kit_options){.rings = 1, .features = PLATFORM});
-}
-
-/* A request that needs more than can be kept at once breaks its ring, instead of asking for ever.
- */
-static void too_many(const kit_options *options)
-{
-    kit *k = kit_new(options);
-    frontend_ring *r = &k->front.rings[0];
-    const driver_buf buf = {r->data, 64 * (VHU__IOTLB_MAX + 16), false};
-
-    iommu_of(k)->page = 64;
-    frontend_start(&k->front);
-    kit_requests(k, 0, 1);
-    assert_true(driver_ring_add(&r->driver, &buf, 1) >= 0);
-    driver_ring_publish(&r->driver);
-    vhu_event_signal(r->kick);
-    kit_turn(k);
-    assert_in_range(iommu_of(k)->misses, VHU__IOTLB_MAX, 3 * VHU__IOTLB_MAX);
-    assert_non_null(strstr(k->last_log, "translations"));
-    assert_true(frontend_signalled(r->err));
-    kit_free(k);
-}
-
-static void test_too_many(void **state)
-{
-    (void)state;
-    each(too_many, 1);
-}
-
 /* What is not the front-end's to say, or malformed; and without the feature nothing is. */
 static void refused(const kit_options *options)
 {
@@ -527,8 +480,7 @@ int main(void)
         leakcheck_test(test_leaves_waiting), leakcheck_test(test_invalidation),
         leakcheck_test(test_loses_parts),    leakcheck_test(test_contradiction),
         leakcheck_test(test_access_fails),   leakcheck_test(test_shared_miss),
-        leakcheck_test(test_late_channel),   leakcheck_test(test_bound),
-        leakcheck_test(test_too_many),       leakcheck_test(test_refused),
+        leakcheck_test(test_late_channel),   leakcheck_test(test_refused),
         leakcheck_test(test_renegotiated),   leakcheck_test(test_not_offered),
     };
 

@@ -359,7 +359,8 @@ uint32_t vhu_ring_take(vhu_ring *ring, vhu_chain *chains, uint32_t n)
 {
     int r = vhu_queue_take(ring->queue, chains, n);
 
-    if (vhu__unlikely(r == 0))
+    /* Who takes none has seen nothing of what may have been missing before. */
+    if (vhu__unlikely(r == 0) && n > 0)
         vhu__ring_await(ring);
     /* Requests before the one that broke the ring are returned first. */
     report_if_broken(ring);

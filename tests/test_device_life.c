@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device kit's configuration, and one front-end after another. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "test_device_fixture.h"
@@ -149,13 +150,40 @@ static void test_front_ends(void **state)
     kit_each(front_ends, two_rings);
 }
 
+static void free_device(void *arg)
+{
+    assert_int_equal(vhu_device_free(arg), 0);
+}
+
+/* It is idle when that is told, and may be freed there and then: at once, or in a later turn. */
+static void test_freed_when_idle(void **state)
+{
+    (void)state;
+    for (unsigned busy = 0; busy <= 1; busy++) {
+        kit *k = kit_started(&one_ring);
+
+        atomic_store(&k->echo.hold, busy);
+        if (busy)
+            frontend_submit(&k->front.rings[0], 1);
+        kit_turn(k);
+        k->server = NULL;
+        assert_int_equal(vhu_device_disconnect(k->device, free_device, k->device), 0);
+        if (busy) {
+            atomic_store(&k->echo.hold, false);
+            vhu_device_poll(k->device, 0);
+            vhu_device_settle(k->device);
+        }
+        frontend_close(&k->front);
+        free(k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_config),
-        leakcheck_test(test_config_changed),
-        leakcheck_test(test_new_refuses),
-        leakcheck_test(test_front_ends),
+        leakcheck_test(test_config),          leakcheck_test(test_config_changed),
+        leakcheck_test(test_new_refuses),     leakcheck_test(test_front_ends),
+        leakcheck_test(test_freed_when_idle),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

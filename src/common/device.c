@@ -365,7 +365,9 @@ void vhu_device_settle(vhu_device *device)
     if (device->leaving) {
         if (vhu__device_all_parked(device, 0, device->options.num_rings))
             leave(device);
-    } else if (device->waiting && vhu__device_all_parked(device, change.first, change.count)) {
+        return; /* the device may be gone */
+    }
+    if (device->waiting && vhu__device_all_parked(device, change.first, change.count)) {
         device->waiting = false;
         vhu__device_watch_life(device, false);
         vhu_backend_server_complete(device->server, conclude(device, &change));

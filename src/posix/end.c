@@ -30,6 +30,17 @@ static bool knows_nowait(vhu__end *e, ssize_t result)
 }
 #endif
 
+/* An error alone is no promise: it is all that a userfaultfd tells which would block. */
+static bool has_input(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    if (poll(&p, 1, 0) > 0 && (p.revents & (POLLIN | POLLHUP)))
+        return true;
+    errno = p.revents ? EIO : EAGAIN;
+    return false;
+}
+
 static ssize_t read_shared(vhu__end *e, void *buf, size_t len)
 {
 #ifdef RWF_NOWAIT
@@ -42,10 +53,7 @@ static ssize_t read_shared(vhu__end *e, void *buf, size_t len)
             return n;
     }
 #endif
-    if (vhu__posix_poll(e->fd, POLLIN, 0) == 0)
-        return read(e->fd, buf, len);
-    errno = EAGAIN;
-    return -1;
+    return has_input(e->fd) ? read(e->fd, buf, len) : -1;
 }
 
 static ssize_t write_shared(vhu__end *e, const void *buf, size_t len)
@@ -115,6 +123,22 @@ ssize_t vhu__end_write(vhu__end *e, const void *buf, size_t len)
     return e->pipe ? pipe_write(e, buf, len) : write_plain(e, buf, len);
 }
 
+/*
+ * Whether it can be read at all, asked by reading nothing. What cannot, yet waited for, is an epoll
+ * descriptor: its owner may at any time have it refuse that, which ends a process with libuv.
+ */
+static bool is_readable(int fd)
+{
+#ifdef __linux__
+    const struct iovec none = {0};
+
+    return readv(fd, &none, 0) == 0;
+#else
+    (void)fd;
+    return true;
+#endif
+}
+
 int vhu__end_examine(vhu__end *e, int fd, int wrong)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -127,7 +151,7 @@ int vhu__end_examine(vhu__end *e, int fd, int wrong)
         return VHU_EINVAL;
 #endif
     if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) || S_ISLNK(st.st_mode) ||
-        S_ISCHR(st.st_mode))
+        S_ISCHR(st.st_mode) || (wrong == O_WRONLY && !is_readable(fd)))
         return VHU_EINVAL;
     *e = (vhu__end){
         .fd = fd, .pipe = S_ISFIFO(st.st_mode), .socket = S_ISSOCK(st.st_mode), .shared = true};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What sockets alone can do to a connection. */
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -119,13 +120,32 @@ static void test_mode_is_kept(void **state)
     }
 }
 
+/* Its maker can have it bring descriptors that nobody has sent. */
+static void test_unasked_pidfd(void **state)
+{
+    enum { PASS_PIDFD = 76 }; /* SO_PASSPIDFD, which older headers do not have */
+    const int on = 1;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        int other = open_socket(types[i]);
+        int set = setsockopt(vhu_conn_wait_handle(conn), SOL_SOCKET, PASS_PIDFD, &on, sizeof(on));
+
+        assert_true(set == 0 || errno == ENOPROTOOPT);
+        send_with_handles(other, 1);
+        assert_int_equal(wait_and_receive(), 0);
+        assert_int_equal(vhu__conn_take_handles(conn, NULL, 0), 1);
+        vhu_conn_free(conn);
+        vhu_handle_close(&other);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        leakcheck_test(test_truncated_control),
-        leakcheck_test(test_server_and_truncated_control),
-        leakcheck_test(test_empty_packet),
-        leakcheck_test(test_mode_is_kept),
+        leakcheck_test(test_truncated_control), leakcheck_test(test_server_and_truncated_control),
+        leakcheck_test(test_empty_packet),      leakcheck_test(test_mode_is_kept),
+        leakcheck_test(test_unasked_pidfd),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

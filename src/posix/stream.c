@@ -25,6 +25,22 @@ typedef union control_data {
     char bytes[CMSG_SPACE(VHU__HANDLES_PER_RECV * sizeof(int))];
 } control_data;
 
+/* Who has sent it, as a descriptor: nobody here wants that, but the socket's maker may. */
+static void drop_pidfd(const struct cmsghdr *c)
+{
+#ifdef __linux__
+    enum { PIDFD = 0x04 }; /* SCM_PIDFD, which older headers do not have */
+    vhu_handle fd;
+
+    if (c->cmsg_type != PIDFD)
+        return;
+    memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+    vhu_handle_close(&fd);
+#else
+    (void)c;
+#endif
+}
+
 /*
  * Take the descriptors out of what was received. All of them are collected before anything is
  * judged, so that none is lost.
@@ -38,7 +54,10 @@ static int collect(struct msghdr *msg, vhu_handle *handles, size_t *num_handles)
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
         size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        if (c->cmsg_level != SOL_SOCKET)
+            continue;
+        drop_pidfd(c);
+        if (c->cmsg_type != SCM_RIGHTS)
             continue;
         for (size_t i = 0; i < count; i++) {
             int fd;

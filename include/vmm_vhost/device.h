@@ -143,8 +143,8 @@ typedef struct vhu_device_options {
     /*
      * Take memory, logs and in-flight areas only of what cannot be cut short by others, as
      * vhu_shm_seal() says: a front-end that truncates a file that is mapped here ends this process
-     * otherwise. QEMU's memory-backend-memfd is such, its memory-backend-file is not. Requests that
-     * share anything else fail with VHU_EPERM.
+     * otherwise. QEMU's memory-backend-memfd is such without hugetlb, its memory-backend-file is
+     * not. Requests that share anything else fail with VHU_EPERM.
      */
     bool sealed_memory;
 } vhu_device_options;

@@ -29,8 +29,9 @@ VHU_API vhu_handle vhu_shm_handle(const vhu_shm *shm);
 
 /*
  * Have an object of shared memory, whoever made it, keep its length from now on. False if it may
- * still be cut short by others: what maps it then can be ended by SIGBUS. True on Windows, where
- * that cannot happen; false where the system knows no seals (of a memfd). Borrowed. Any thread.
+ * still be cut short by others: what maps it then can be ended by SIGBUS. So it can with huge pages
+ * (hugetlbfs), of which a hole may find none: false. True on Windows, where that cannot happen;
+ * false where the system knows no seals (of a memfd). Borrowed. Any thread.
  */
 VHU_API bool vhu_shm_seal(vhu_handle handle);
 

@@ -17,8 +17,7 @@
 #define MAP_NORESERVE 0
 #endif
 
-/* What the offset of a map of `fd` must be a multiple of: hugetlbfs wants its own pages. */
-static uint64_t page_of(int fd)
+uint64_t vhu__posix_huge_page(int fd)
 {
 #ifdef __linux__
     struct statfs fs;
@@ -28,7 +27,15 @@ static uint64_t page_of(int fd)
 #else
     (void)fd;
 #endif
-    return (uint64_t)sysconf(_SC_PAGESIZE);
+    return 0;
+}
+
+/* What the offset of a map of `fd` must be a multiple of: hugetlbfs wants its own pages. */
+static uint64_t page_of(int fd)
+{
+    uint64_t huge = vhu__posix_huge_page(fd);
+
+    return huge > 0 ? huge : (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 int os_map_shared(os_map *map, vhu_handle handle, uint64_t offset, uint64_t size, void **pointer)

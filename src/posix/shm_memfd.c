@@ -27,11 +27,16 @@ int vhu__shm_object(int *out, off_t size)
     return r;
 }
 
-/* That may not be possible, or have been done by somebody else: only what is there then counts. */
+/*
+ * That may not be possible, or have been done by somebody else: only what is there then counts.
+ * Whoever touches a hole is given a page, but for huge ones, of which there may be none.
+ */
 bool vhu_shm_seal(vhu_handle handle)
 {
     int seals;
 
+    if (vhu__posix_huge_page(handle) > 0)
+        return false;
     (void)fcntl(handle, F_ADD_SEALS, F_SEAL_SHRINK);
     seals = fcntl(handle, F_GET_SEALS);
     return seals >= 0 && (seals & F_SEAL_SHRINK);

@@ -351,6 +351,33 @@ static void test_reset(void **state)
     each_layout(reset);
 }
 
+/* Until the next driver is known its rings are split ones: no record of a packed one is theirs. */
+static void reset_and_no_driver(const kit_options *options)
+{
+    shared_area a;
+    kit *k = open_left(options, &a);
+    const left_packed left = a.packed[0];
+    frontend *f = &k->front;
+
+    assert_int_equal(frontend_request(f, VHU_REQ_RESET_DEVICE, NULL, 0, NULL, 0), 0);
+    a.packed[0] = left;
+    frontend_vring(f, VHU_REQ_SET_VRING_NUM, 0, RING_SIZE);
+    frontend_addr(f, 0);
+    frontend_event(f, VHU_REQ_SET_VRING_KICK, 0, f->rings[0].kick);
+    assert_int_not_equal(frontend_vring(f, VHU_REQ_SET_VRING_ENABLE, 0, 1), 0);
+    assert_false(kit_runs(k, 0));
+    assert_int_equal(frontend_set(f, VHU_REQ_SET_FEATURES, f->features), 0);
+    frontend_start_ring(f, 0, 0);
+    kit_reap(k, 0, LEFT + 2);
+    close_left(k, &a);
+}
+
+static void test_reset_and_no_driver(void **state)
+{
+    (void)state;
+    kit_each(reset_and_no_driver, two_packed);
+}
+
 /* An area that has become wrong fails the start, and says so. */
 static void spoilt(const kit_options *options)
 {
@@ -479,6 +506,7 @@ int main(void)
         leakcheck_test(test_stops_before_it_begins),
         leakcheck_test(test_no_room),
         leakcheck_test(test_reset),
+        leakcheck_test(test_reset_and_no_driver),
         leakcheck_test(test_spoilt),
         leakcheck_test(test_larger_ring),
     };

@@ -196,6 +196,7 @@ static int apply_reset_device(vhu_device *device, const vhu__change *c)
     vhu__inflight_clear(device->inflight);
     vhu__iotlb_clear(device->iotlb);
     device->features = 0;
+    vhu__inflight_choose(device->inflight, is_packed(device));
     device->status = 0;
     if (device->ops.reset)
         device->ops.reset(device->self);

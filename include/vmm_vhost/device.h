@@ -202,7 +202,8 @@ VHU_API int vhu_device_connect(vhu_device *device, vhu_conn **conn, vhu_backend_
 /*
  * The front-end has gone, or shall: the server and its connection are freed at once, then the rings
  * are parked, and the device becomes idle when `done` is called, on the connection's thread, maybe
- * before this returns. What was negotiated is forgotten. VHU_ESTATE if nobody is connected.
+ * before this returns: it may be freed there. What was negotiated is forgotten. Not from within an
+ * op of that thread's. VHU_ESTATE if nobody is connected.
  */
 VHU_API int vhu_device_disconnect(vhu_device *device, void (*done)(void *arg), void *arg);
 

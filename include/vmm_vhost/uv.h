@@ -105,7 +105,8 @@ VHU_API int vhu_uv_device_connect(vhu_uv_device *device, vhu_conn **conn);
 
 /*
  * End: drop the front-end, finish what was taken, stop the workers. `done` (or NULL) is called
- * from the loop when all is freed. Nothing waits for a disk or a peer on the loop.
+ * from the loop when all is freed. Nothing waits for a disk or a peer on the loop. Not from within
+ * an op of the device's.
  */
 VHU_API void vhu_uv_device_close(vhu_uv_device *device, void (*done)(void *arg), void *arg);
 

@@ -27,6 +27,12 @@ static bool is_mapping(const vhu_mapping *m)
            m->perm <= VHU_IOTLB_RW;
 }
 
+/* Whether it is one, and that of this address. */
+static bool holds(const vhu_mapping *m, uint64_t iova)
+{
+    return is_mapping(m) && iova - m->iova < m->size;
+}
+
 /* The VMM's own word for it. */
 static int translate(vhu_remote *remote, uint64_t iova, uint8_t perm, vhu_mapping *out)
 {
@@ -34,7 +40,7 @@ static int translate(vhu_remote *remote, uint64_t iova, uint8_t perm, vhu_mappin
 
     if (r < 0)
         return r;
-    if (!is_mapping(out) || iova - out->iova >= out->size)
+    if (!holds(out, iova))
         return vhu__remote_fail(remote, VHU_EINVAL, "no mapping of 0x%" PRIx64, iova);
     return (out->perm & perm) == perm ? 0 : VHU_ENOENT;
 }
@@ -133,7 +139,7 @@ uint64_t vhu__remote_look(const vhu_remote *remote, uint64_t addr, uint64_t len,
     if (!vhu__remote_has_iommu(remote))
         return len;
     if (remote->options.translate(remote->options.self, addr, VHU_IOTLB_WO, &m) != 0 ||
-        !is_mapping(&m) || addr - m.iova >= m.size)
+        !holds(&m, addr))
         return 0;
     offset = addr - m.iova;
     *guest_addr = m.guest_addr + offset;

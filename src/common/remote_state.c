@@ -17,11 +17,6 @@ typedef struct flow {
     uint64_t deadline; /* of the piece that is waited for; 0: none is, or there is no limit */
 } flow;
 
-static int stuck(flow *f)
-{
-    return vhu__remote_fail(f->remote, VHU_EREFUSED, "the state is stuck on its way");
-}
-
 /*
  * Until the pipe is ready; meanwhile the back-end may leave, or ask for something, which gives it
  * no more time.
@@ -45,14 +40,13 @@ static int wait_for(flow *f)
         waits[2].events = vhu_conn_wait_events(channel);
     }
     r = vhu_wait_any(waits, VHU__COUNT(waits), vhu__ms_until(f->deadline, now));
-    if (r == VHU_ETIMEDOUT)
-        return stuck(f);
-    if (r < 0)
+    if (r < 0 && r != VHU_ETIMEDOUT)
         return vhu__remote_fail(f->remote, r, "the state cannot be waited for");
-    if (!waits[0].ready)
-        return f->deadline != 0 && os_now_ms() >= f->deadline ? stuck(f)
-                                                              : vhu_remote_serve(f->remote);
-    return 0;
+    if (r == 0 && waits[0].ready)
+        return 0;
+    if (r == VHU_ETIMEDOUT || vhu__ms_until(f->deadline, os_now_ms()) == 0)
+        return vhu__remote_fail(f->remote, VHU_EREFUSED, "the state is stuck on its way");
+    return vhu_remote_serve(f->remote);
 }
 
 static int open_flow(flow *f, vhu_remote *remote, uint32_t direction)

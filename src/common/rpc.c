@@ -33,10 +33,15 @@ int vhu__rpc_refuse(vhu__rpc *rpc, const char *name, int code, const char *why)
     return vhu__conn_fail(rpc->conn, code, "%s: %s", name, why);
 }
 
-/* Under way, the oldest first. */
+/* Where calls are, the oldest first; behind those under way comes the next one. */
+static uint32_t place_of(const vhu__rpc *rpc, uint32_t i)
+{
+    return (rpc->first + i) % VHU_MAX_CALLS;
+}
+
 static const vhu__call *call_at(const vhu__rpc *rpc, uint32_t i)
 {
-    return &rpc->calls[(rpc->first + i) % VHU_MAX_CALLS];
+    return &rpc->calls[place_of(rpc, i)];
 }
 
 /* --- sending --- */
@@ -85,7 +90,7 @@ static int put(vhu__rpc *rpc, const vhu__message *m, bool need_reply)
 int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message *m, int *status)
 {
     const char *name = request ? request->name : "private request";
-    vhu__call *call = &rpc->calls[(rpc->first + rpc->num_calls) % VHU_MAX_CALLS];
+    vhu__call *call = &rpc->calls[place_of(rpc, rpc->num_calls)];
     bool wanted = m->ask == VHU__ASK_ALWAYS || (m->ask == VHU__ASK_IF_WANTED && rpc->ack);
     bool ack = !m->take && wanted && vhu__rpc_has(rpc, VHU_PF_REPLY_ACK);
     vhu__take *take = ack ? vhu__take_ack : m->take;
@@ -124,7 +129,7 @@ int vhu__rpc_send(vhu__rpc *rpc, const vhu__request *request, const vhu__message
 
 void vhu__rpc_let_go(vhu__rpc *rpc)
 {
-    rpc->calls[(rpc->first + rpc->num_calls - 1) % VHU_MAX_CALLS].status = NULL;
+    rpc->calls[place_of(rpc, rpc->num_calls - 1)].status = NULL;
 }
 
 /* --- outcomes --- */
@@ -135,7 +140,7 @@ static void conclude(vhu__rpc *rpc, int status, vhu_handle *handle)
     const vhu__call call = rpc->calls[rpc->first];
     vhu_handle none = VHU_NO_HANDLE;
 
-    rpc->first = (rpc->first + 1) % VHU_MAX_CALLS;
+    rpc->first = place_of(rpc, 1);
     rpc->num_calls--;
     if (status == 0 && call.settles)
         *call.settles = call.value;
@@ -238,7 +243,7 @@ static int starved(vhu__rpc *rpc)
     for (uint32_t i = 0; i < rpc->num_calls; i++) {
         const vhu__call *call = call_at(rpc, i);
 
-        if (call->deadline != 0 && now >= call->deadline)
+        if (vhu__ms_until(call->deadline, now) == 0)
             return vhu__rpc_poison(
                 rpc, vhu__conn_fail(rpc->conn, VHU_ETIMEDOUT, "%s: %s in time", call->name,
                                     call->take ? "no reply" : "the peer does not read it"));

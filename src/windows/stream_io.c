@@ -311,11 +311,9 @@ static int stream_wait(void *self, unsigned events, int timeout_ms)
         if (turn(stream) != VHU_EAGAIN)
             return 0;
         if (timeout_ms >= 0) {
-            uint64_t now = os_now_ms();
-
-            if (now >= end)
+            timeout_ms = vhu__ms_until(end, os_now_ms());
+            if (timeout_ms == 0)
                 return VHU_ETIMEDOUT;
-            timeout_ms = (int)(end - now);
         }
     }
 }
